@@ -1,0 +1,204 @@
+--- orrery exec: one command on many hosts.
+
+local args = require "orrery.cli.args"
+local hosts = require "orrery.cli.hosts"
+local output = require "orrery.cli.output"
+
+local M = {}
+
+-- Exit statuses; --help says them too.
+local ALL_OK, COMMAND_FAILED, NOT_REACHED = 0, 1, 2
+
+local DEFAULT_LIMIT = 64
+local SUMMARY_PARTS = 20 -- causes that the summary spells out; each was reported when it came up
+
+---@type orrery.cli.Option[]
+M.options = {
+    { name = "hosts", short = "H", value = "text", many = true },
+    { name = "hosts-file", value = "text", many = true },
+    { name = "user", short = "l", value = "text" },
+    { name = "port", short = "p", value = "port" },
+    { name = "ssh-config", short = "F", value = "text" },
+    { name = "identity", short = "i", value = "text", many = true },
+    { name = "known-hosts", value = "text", many = true },
+    { name = "limit", value = "count" },
+    { name = "timeout", short = "t", value = "seconds" },
+    { name = "connect-timeout", value = "seconds" },
+    { name = "local" },
+    { name = "fold" },
+    { name = "no-cache" },
+}
+
+---@class orrery.cli.Host
+---@field target string as the user wrote it: "deploy@web1"
+---@field name string what output calls it: "web1"
+
+-- Each host once, by the shortest name that no other one has.
+---@return orrery.cli.Host[]
+local function host_list(opts)
+    local targets = {}
+    for _, text in ipairs(opts.hosts or {}) do
+        for _, target in ipairs(hosts.expand(text)) do targets[#targets + 1] = target end
+    end
+    for _, path in ipairs(opts["hosts-file"] or {}) do
+        for _, target in ipairs(hosts.read(path)) do targets[#targets + 1] = target end
+    end
+    local list, seen, uses = {}, {}, {}
+    for _, target in ipairs(targets) do
+        if not seen[target] then
+            seen[target] = true
+            local name = target:match("@([^@]+)$") or target
+            uses[name] = (uses[name] or 0) + 1
+            list[#list + 1] = { target = target, name = name }
+        end
+    end
+    for _, host in ipairs(list) do
+        if uses[host.name] > 1 then host.name = host.target end
+    end
+    return list
+end
+
+local function get_hosts(opts)
+    local ok, list = pcall(host_list, opts)
+    if not ok then
+        args.fail("exec", type(list) == "table" and list.code == "usage" and list.message or list)
+    end
+    if #list == 0 then args.fail("exec", "no hosts: say them with -H web1,web2") end
+    return list
+end
+
+-- One word is for a shell, as with ssh; several are the program and its arguments.
+local function get_argv(words)
+    if #words == 0 or words[1] == "" then args.fail("exec", "a command is missing") end
+    if #words == 1 then return { "sh", "-c", words[1] } end
+    return words
+end
+
+local function open(host, opts)
+    local orrery = require "orrery"
+    if opts["local"] then return orrery.localhost { name = host.name } end
+    local user = not host.target:find("@", 1, true) and opts.user or nil
+    return orrery.ssh(host.target, {
+        name = host.name, user = user, port = opts.port, config = opts["ssh-config"],
+        identity = opts.identity, known_hosts = opts["known-hosts"],
+        connect_timeout = opts["connect-timeout"], handshake_timeout = opts["connect-timeout"],
+        no_cache = opts["no-cache"],
+    })
+end
+
+-- The progress of all hosts -----------------------------------------------------------------------
+
+---@class orrery.cli.Exec
+---@field opts table
+---@field argv string[]
+---@field list orrery.cli.Host[]
+---@field printer orrery.output.Printer
+---@field said table<integer, { name: string, text: string, note: string }> with --fold
+---@field causes table<integer, string> why a host failed
+---@field status integer
+local Exec = {}
+Exec.__index = Exec
+
+function Exec:fail(index, status, text)
+    self.printer:stderr(self.list[index].name, text)
+    self.causes[index] = text:match("^[^\n]*")
+    self.status = math.max(self.status, status)
+end
+
+local function ending(result, opts)
+    if result.timed_out then return ("ran longer than %g s and was ended"):format(opts.timeout) end
+    if result.signal then return ("killed by signal %d"):format(result.signal) end
+    return result.code ~= 0 and ("exit status %d"):format(result.code) or ""
+end
+
+-- "connect: no route to host". Of a command that did not start, the message says all.
+---@return string text, string code
+local function cause(thrown)
+    local err = require("orrery.error").from(thrown)
+    local code, message = tostring(err.code), tostring(err.message)
+    return code == "command" and message or code .. ": " .. message, code
+end
+
+function Exec:command(ctx, name)
+    if self.opts.fold then
+        return ctx:run(self.argv, { check = false, timeout = self.opts.timeout, merge = true })
+    end
+    return ctx:run(self.argv, {
+        check = false, timeout = self.opts.timeout, capture = false,
+        on_stdout = function(line) self.printer:stdout(name, line) end,
+        on_stderr = function(line) self.printer:stderr(name, line) end,
+    })
+end
+
+-- Runs in a task of its own, and raises nothing: one host is no matter of another.
+function Exec:host(host, index)
+    local ok, ctx = pcall(open, host, self.opts)
+    if not ok then return self:fail(index, NOT_REACHED, (cause(ctx))) end
+    local result
+    ok, result = pcall(self.command, self, ctx, host.name)
+    if ok then
+        local note = ending(result, self.opts)
+        if note ~= "" then self:fail(index, COMMAND_FAILED, note) end
+        if self.opts.fold then
+            self.said[index] = { name = host.name, text = result.stdout, note = note }
+        end
+    else
+        local text, code = cause(result)
+        self:fail(index, code == "command" and COMMAND_FAILED or NOT_REACHED, text)
+    end
+    pcall(ctx.close, ctx)
+end
+
+function Exec:fold()
+    local said = {}
+    for index = 1, #self.list do said[#said + 1] = self.said[index] end
+    self.printer:groups(output.group(said))
+end
+
+-- "18 of 20 ok; failed: web[1-2]: exit status 3". Equal causes are said once.
+function Exec:summary()
+    local causes, names, count = {}, {}, 0
+    for index = 1, #self.list do
+        local text = self.causes[index]
+        if text then
+            count = count + 1
+            if not names[text] then
+                names[text], causes[#causes + 1] = {}, text
+            end
+            table.insert(names[text], self.list[index].name)
+        end
+    end
+    if count == 0 or #self.list == 1 then return end -- one host's cause was just said
+    local parts = {}
+    for i = 1, math.min(#causes, SUMMARY_PARTS) do
+        parts[i] = ("%s: %s"):format(hosts.fold(names[causes[i]]), causes[i])
+    end
+    if #causes > SUMMARY_PARTS then
+        parts[#parts + 1] = ("and %d other causes"):format(#causes - SUMMARY_PARTS)
+    end
+    self.printer:note(("%d of %d ok; failed: %s"):format(
+        #self.list - count, #self.list, table.concat(parts, "; ")))
+end
+
+---@param words string[] the command
+---@return integer status
+function M.main(opts, words)
+    local argv, list = get_argv(words), get_hosts(opts)
+    local orrery, sched = require "orrery", require "orrery.sched"
+    local names = {}
+    for i, host in ipairs(list) do names[i] = host.name end
+    local self = setmetatable({
+        opts = opts, argv = argv, list = list, said = {}, causes = {}, status = ALL_OK,
+    }, Exec)
+    local function flush() self.printer:flush() end
+    self.printer = output.printer(names, function() sched.after(0, flush) end)
+    orrery.each(list, { limit = opts.limit or DEFAULT_LIMIT }, function(host, index)
+        self:host(host, index)
+    end)
+    if opts.fold then self:fold() end
+    self:summary()
+    self.printer:flush()
+    return self.status
+end
+
+return M

@@ -1,0 +1,107 @@
+--- The texts of --help, by topic. Examples first; at most 80 columns.
+
+return {
+
+orrery = [[
+usage: orrery COMMAND [OPTION...]
+
+  orrery exec -H web1,web2 -- uptime     run a command on many hosts
+  orrery run deploy.lua staging          run a script
+  orrery help exec                       say more about a command
+
+Commands:
+  run       run a Lua script that works on other machines
+  exec      run one command on many hosts in parallel
+  version   versions, and where the agents are
+  help      this text, or that of a command
+
+Options of every command:
+  -v, -vv, -vvv   log what happens: info, debug, trace
+  --log FILE      append the log to FILE, instead of writing it to stderr
+  -h, --help      say how to use a command
+  --version       the same as 'orrery version'
+
+Exit status: 64 for a mistake on the command line; 'orrery help COMMAND' has the
+others.
+]],
+
+run = [[
+usage: orrery run [OPTION...] SCRIPT [ARG...]
+
+  orrery run deploy.lua web1 web2        arg[1] is "web1"
+  orrery run -v --log run.log deploy.lua
+  generate | orrery run - web1           the script comes from stdin
+
+Runs a Lua script. Its arguments are in the table `arg` and in `...`; options
+that stand behind SCRIPT are the script's own. Modules that lie next to SCRIPT
+are found by require. The script has ended when its tasks have.
+
+Options:
+  -v, -vv, -vvv   log what happens: info, debug, trace
+  --log FILE      append the log to FILE, instead of writing it to stderr
+
+Exit status:
+  0    the script ran to its end
+  1    it cannot be read, or it or one of its tasks raised an error, which is
+       then on stderr: message, context, route, remote traceback
+  64   a mistake on the command line
+  any  what the script gives to os.exit
+]],
+
+exec = [[
+usage: orrery exec -H HOSTS [OPTION...] [--] COMMAND [ARG...]
+
+  orrery exec -H web1,web2 -- uname -r         two words or more: no shell
+  orrery exec -H web[01-20],db1 'df -h | tail -1'      one word: for sh -c
+  orrery exec --hosts-file all --fold cat /etc/os-release
+  orrery exec -H a,b,c --local -- hostname     try it without any host
+
+Runs a command on all hosts in parallel and shows each line when it comes, with
+its host in front. The command's stdin is empty. A host that fails is reported
+at once and stops no other. Ctrl-C ends the commands on the hosts as well.
+
+Hosts:
+  -H, --hosts LIST       as ssh knows them: web1,deploy@web2,db[1-3]; repeatable
+  --hosts-file FILE      the same, one or more a line, # comments; - is stdin
+  -l, --user USER        for hosts without USER@
+  -p, --port PORT
+  -F, --ssh-config FILE  instead of ~/.ssh/config; "none" reads no file
+  -i, --identity FILE    private key to offer; repeatable
+  --known-hosts FILE     instead of the configured ones; repeatable
+  --connect-timeout S    for a host to answer, and again to let us in
+  --no-cache             leave nothing on the hosts, not even the agent
+  --local                no hosts: a process on this machine for each name
+
+Command:
+  -t, --timeout SECONDS  then the command is ended, and counts as failed
+  --limit N              hosts at the same time (64)
+
+Output:
+  --fold                 wait for all, and show equal outputs once, with the
+                         hosts that share them; the rarest first; stdout and
+                         stderr together
+  -v, -vv, -vvv          log what happens: info, debug, trace
+  --log FILE             append the log to FILE, not to stderr
+  Colours only on a terminal, and not if NO_COLOR is set. A terminal gets
+  control characters as \x1b, anything else gets them as they are.
+
+Exit status:
+  0    the command ended with status 0 on every host
+  1    it failed on some host: another status, a signal, a timeout, not found
+  2    some host was not reached, or was lost; whatever the others did
+  64   a mistake on the command line; nothing was run
+  74   the output could not be written
+  130  Ctrl-C, as a shell sees it; likewise 141 when the reader has gone away
+]],
+
+version = [[
+usage: orrery version
+
+Says the versions of orrery, of LuaJIT and of libssh2, and in which directory
+the agents are: the programs that it sends to other machines.
+]],
+
+help = [[
+usage: orrery help [COMMAND]
+]],
+}

@@ -1,0 +1,318 @@
+--- Values <-> payload: the bytes of a message after its header.
+--
+-- A payload is a sequence of values in the format of LuaJIT's string.buffer, one after another, so
+-- nil and the number of values survive. What travels: nil, booleans, numbers, strings, tables
+-- (nested at most 100 deep), 64-bit integers and complex numbers (cdata), NULL. Tables are copied,
+-- one copy for each reference. A metatable travels only if it is one of the kinds below; others are
+-- dropped, so an object arrives as its plain fields. Functions travel from parent to child only:
+-- see closure.lua.
+--
+-- The two lists below are part of the protocol: both ends must have the same names in the same
+-- order. Whoever changes one raises FRAME_VERSION (runtime/wire/frame.h), which the handshake compares.
+
+require "ffi" -- without it, string.buffer refuses 64-bit integers and complex numbers
+local buffer = require "string.buffer"
+local Error = require "orrery.error"
+local closure = require "orrery.closure"
+
+local M = {}
+
+--- Kinds of tables that keep their metatable.
+local KINDS = { "closures", "fnref", "error", "context", "sender", "blob", "result" }
+
+--- Keys that travel as a number of 2 bytes.
+local KEYS = {
+    "id", "name", "route", "code", "message", "context", "traceback", "cause", "errors", "result",
+    "value", "index", "item", "error", "at", "handle", "path", "mode", "owner", "group", "size",
+    "mtime", "kind", "status", "signal", "stdout", "stderr", "argv", "env", "cwd", "stdin", "timeout",
+    "changed", "ok", "n", "m", "k", "f", "t", "functions", "cells", "tables",
+}
+
+--- Most values in one payload: they become arguments or results, which have their place on a stack.
+M.MAX_VALUES = 250
+
+-- Buffers that have grown beyond this are not kept for the next message.
+local KEEP = 2 ^ 20
+
+-- Kinds -------------------------------------------------------------------------------------------
+
+local metatables = { closures = closure.Bundle, fnref = closure.Ref, error = Error.metatable }
+for _, name in ipairs(KINDS) do metatables[name] = metatables[name] or {} end
+
+local options, typed       -- for string.buffer; metatable -> name
+local spare_writer, spare_reader
+
+local function prepare()
+    options, typed = { dict = {}, metatable = {} }, {}
+    for i, key in ipairs(KEYS) do options.dict[i] = key end
+    for i, name in ipairs(KINDS) do
+        options.metatable[i] = metatables[name]
+        typed[metatables[name]] = name
+    end
+    spare_writer, spare_reader = nil, nil
+end
+prepare()
+
+--- The metatable of a kind of value that travels as such. It exists from the start, so that no
+--- module has to be loaded before another: a module takes it and fills it in.
+---@param name "context"|"sender"|"error"|"blob"|"result"
+---@param mt? table use this one instead
+---@return table metatable
+---Raises "argument" for a kind that is not in the list.
+function M.typed(name, mt)
+    if not metatables[name] then
+        local message = ("codec.typed: no kind '%s'"):format(tostring(name))
+        Error.raise { code = "argument", message = message }
+    end
+    if mt and mt ~= metatables[name] then
+        metatables[name] = mt
+        prepare()
+    end
+    return metatables[name]
+end
+
+-- Encoding ----------------------------------------------------------------------------------------
+
+-- A buffer is taken, not borrowed: a finalizer may run in the middle of a message, and send
+-- another.
+local function take_writer()
+    local buf = spare_writer or buffer.new(options)
+    spare_writer = nil
+    return buf:reset()
+end
+
+local function put(buf, n, ...)
+    if n == 1 then return buf:encode((...)):get() end
+    for i = 1, n do buf:encode((select(i, ...))) end
+    return buf:get()
+end
+
+-- In LuaJIT 2.1.0-beta3 (2022) an error that string.buffer raises in compiled code crashes the
+-- process, be it about a value that cannot travel or about a payload. So what may raise is never
+-- compiled.
+jit.off(put)
+
+local function write(n, ...)
+    local buf = take_writer()
+    local ok, payload = pcall(put, buf, n, ...)
+    if ok and #payload <= KEEP then spare_writer = buf end
+    return ok, payload
+end
+
+local function refuse(why)
+    local message = "the values cannot travel: " .. tostring(why)
+    Error.raise { code = "encode", message = message, at = Error.at() }
+end
+
+-- string.buffer has refused, without saying which value it was about: walk them.
+local function encode_slowly(style, why, n, ...)
+    local walk = { root = style.root, data = style.data, typed = typed }
+    local bundle, values = closure.pack(walk, n, ...)
+    if style.data then refuse(why) end
+    local ok, payload = write(n + 1, bundle, unpack(values, 1, n))
+    return ok and payload or refuse(payload)
+end
+
+local function encode(style, n, ...)
+    if n > M.MAX_VALUES then
+        local message = ("%d values in a message; %d can travel"):format(n, M.MAX_VALUES)
+        Error.raise { code = "limit", message = message, at = Error.at() }
+    end
+    if type((...)) == "function" then return encode_slowly(style, nil, n, ...) end
+    local ok, payload = write(n, ...)
+    return ok and payload or encode_slowly(style, payload, n, ...)
+end
+
+local function argument(i) return ("args[%d]"):format(i) end
+local function call_part(i) return i == 1 and "fn" or argument(i - 1) end
+local function datum(i) return ("values[%d]"):format(i) end
+
+local ARGS = { data = false, root = argument }
+local CALL = { data = false, root = call_part }
+local DATA = { data = true, root = datum }
+
+--- Encodes values for a child; functions may be among them.
+---@param ... any
+---@return string payload
+---Raises "encode" with the path to what cannot travel, `args[2].hooks.on_exit: a userdata cannot
+---travel`; "limit" for more than MAX_VALUES values.
+function M.encode(...)
+    return encode(ARGS, select("#", ...), ...)
+end
+
+--- As encode, for a call: the first value is the function or its name, and the numbers in paths
+--- count the arguments after it, as the user does.
+---@param fn function|string
+---@param ... any
+---@return string payload
+function M.encode_call(fn, ...)
+    return encode(CALL, 1 + select("#", ...), fn, ...)
+end
+
+--- Encodes values for a parent or a sibling, where no functions may go. Paths start at `values[1]`.
+---@param ... any
+---@return string payload
+function M.encode_data(...)
+    return encode(DATA, select("#", ...), ...)
+end
+
+local function text_of(value)
+    local ok, text = pcall(tostring, value)
+    return ok and text or type(value)
+end
+
+-- A copy with text in place of what cannot travel. `levels` ends a chain of causes that bites its
+-- tail.
+local function portable(err, levels)
+    local copy = {}
+    for key, value in next, err do
+        if key == "cause" and Error.is(value) and levels > 0 then
+            copy.cause = portable(value, levels - 1)
+        elseif type(key) == "string" then
+            copy[key] = key ~= "cause" and pcall(M.encode_data, value) and value or text_of(value)
+        end
+    end
+    return Error.new(copy)
+end
+
+--- Encodes an error so that it always arrives: fields that cannot travel go as their text.
+---@param err any what was thrown
+---@return string payload
+function M.encode_error(err)
+    err = Error.from(err)
+    local ok, payload = pcall(M.encode_data, err)
+    return ok and payload or M.encode_data(portable(err, 20))
+end
+
+-- Decoding ----------------------------------------------------------------------------------------
+
+local function malformed(what, pos)
+    local where = pos and (" at byte %d"):format(pos) or ""
+    Error.raise { code = "decode", message = ("malformed payload: %s%s"):format(what, where) }
+end
+
+-- Reads a number of string.buffer's variable length format: 1, 2 or 5 bytes.
+local function number_at(payload, pos)
+    local first, a, b, c, d = payload:byte(pos, pos + 4)
+    if not first then malformed("it ends early", pos) end
+    if first < 0xe0 then return first, pos + 1 end
+    if first < 0xff then
+        if not a then malformed("it ends early", pos) end
+        return (first - 0xe0) * 256 + a + 0xe0, pos + 2
+    end
+    if not d then malformed("it ends early", pos) end
+    return a + b * 2 ^ 8 + c * 2 ^ 16 + d * 2 ^ 24, pos + 5
+end
+
+local function second(_, pos) return pos end
+
+-- Bytes after the tag, for values of a fixed size: nil, false, true, NULL; int, double; int64,
+-- uint64, complex. Addresses (4 and 5) are not among them: they mean nothing here.
+local SIZE = {
+    [0] = 0, [1] = 0, [2] = 0, [3] = 0, [6] = 4, [7] = 8, [0x10] = 8, [0x11] = 8, [0x12] = 16,
+}
+local TABLE, TABLE_LAST, TYPED, KEY, STRING = 0x08, 0x0d, 0x0e, 0x0f, 0x20
+
+-- Reads the counts of a table and returns how many values it holds.
+local function table_at(payload, pos, tag)
+    local array, hash = 0, 0
+    if tag >= TABLE + 2 then array, pos = number_at(payload, pos) end
+    if tag % 2 == 1 then hash, pos = number_at(payload, pos) end
+    if tag >= TABLE + 4 then array = array - 1 end -- slot 0 is not sent
+    local values = array + 2 * hash
+    -- A value takes a byte at least, so this is what keeps 6 bytes from claiming 1 GiB.
+    if array < 0 or values > #payload - pos + 1 then malformed("a table of impossible size", pos) end
+    return values, pos
+end
+
+local left = {} -- [depth] -> values still to come at this level; scan does not yield
+
+-- string.buffer allocates tables of the size that a payload claims, before it looks for their
+-- contents, and some releases neither bound the depth nor notice a payload that ends inside a key.
+-- So nothing is decoded that has not been walked here; it returns the number of values.
+local function scan(payload)
+    local pos, depth, count, size = 1, 0, 0, #payload
+    while true do
+        while depth > 0 and left[depth] == 0 do depth = depth - 1 end
+        if depth > 0 then
+            left[depth] = left[depth] - 1
+        elseif pos > size then
+            return count
+        else
+            count = count + 1
+        end
+        local at = pos
+        local tag
+        tag, pos = number_at(payload, pos)
+        if tag == TYPED then
+            tag, pos = number_at(payload, second(number_at(payload, pos)))
+            if tag < TABLE or tag > TABLE_LAST then malformed("a kind without a table", at) end
+        end
+        if tag >= STRING then
+            pos = pos + tag - STRING
+        elseif tag >= TABLE and tag <= TABLE_LAST then
+            depth = depth + 1
+            if depth > closure.MAX_DEPTH then malformed("nested too deep", at) end
+            left[depth], pos = table_at(payload, pos, tag)
+        elseif tag == KEY then
+            pos = second(number_at(payload, pos))
+        elseif SIZE[tag] then
+            pos = pos + SIZE[tag]
+        else
+            malformed("a value of an unknown type", at)
+        end
+        if pos > size + 1 then malformed("it ends early", at) end
+    end
+end
+
+local function get(buf, n)
+    if n == 1 then return (buf:decode()) end
+    local values = {}
+    for i = 1, n do values[i] = buf:decode() end
+    return unpack(values, 1, n)
+end
+
+jit.off(get) -- see put
+
+local function unbundle(code, n, bundle, ...)
+    if not code then
+        local message = "a function came from a context that may not send code"
+        Error.raise { code = "denied", message = message }
+    end
+    local ok, values = pcall(closure.unpack, bundle, { ... }, n)
+    if not ok then
+        if Error.is(values) then error(values, 0) end
+        malformed(tostring(values))
+    end
+    return unpack(values, 1, n)
+end
+
+local function finish(buf, code, n, ok, ...)
+    spare_reader = buf:reset() -- lets go of the payload
+    if not ok then malformed(tostring((...))) end
+    if n > 0 and getmetatable((...)) == closure.Bundle then return unbundle(code, n - 1, ...) end
+    return ...
+end
+
+--- Decodes what encode made. Checks all of it first: a malformed payload costs no more than its
+--- size.
+---@param payload string
+---@param opts? { code?: boolean } `code`: the sender is the parent, and may send functions. They
+---are
+---loaded, and the modules they need are required, so this may block then
+---@return any ... the values
+---Raises "decode" for a malformed payload, "denied" for a function where `code` is not set,
+---"module"
+---where a function needs a module that does not load, "limit" for more than MAX_VALUES values.
+function M.decode(payload, opts)
+    if type(payload) ~= "string" then malformed("a payload is a string, not a " .. type(payload)) end
+    local n = scan(payload)
+    if n > M.MAX_VALUES + 1 then -- the bundle is one more
+        Error.raise { code = "limit", message = ("%d values in a message"):format(n) }
+    end
+    local buf = spare_reader or buffer.new(options)
+    spare_reader = nil
+    return finish(buf, opts ~= nil and opts.code == true, n, pcall(get, buf:set(payload), n))
+end
+
+return M

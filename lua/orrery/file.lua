@@ -1,0 +1,84 @@
+--- Files: `ctx:put` and `ctx:get`. What moves them is in runtime/call/file.h.
+
+local context = require "orrery.context"
+local core = require "orrery.core"
+local Error = require "orrery.error"
+local link = require "orrery.link"
+local options = require "orrery.options"
+local sched = require "orrery.sched"
+
+local Context = context.Context
+
+local await_transfer = link.answers(core.handle.FILE)
+
+local OPTIONS = {
+    mode = "number", owner = { "string", "number" }, group = { "string", "number" },
+    timeout = "number",
+}
+
+local function hex(bytes)
+    return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+local function check_path(where, i, path)
+    if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
+        Error.raise {
+            code = "argument", at = Error.at(),
+            message = ("%s: argument %d must be a path, not %s"):format(where, i, tostring(path)),
+        }
+    end
+end
+
+local function transfer(ctx, where, start, from, to, opts)
+    opts = options.check(where, opts, OPTIONS)
+    check_path(where, 1, from)
+    check_path(where, 2, to)
+    local seq, code, text = start(context.way(ctx), from, to, opts.mode or -1,
+        opts.owner and tostring(opts.owner), opts.group and tostring(opts.group))
+    if not seq then
+        Error.raise { code = code, message = text, context = ctx.name, route = ctx.route,
+            at = Error.at() }
+    end
+    local future = sched.future {
+        what = function() return ("%s %s to %s"):format(where, from, to) end,
+        on_cancel = function() core.cancel_file(seq) end,
+    }
+    await_transfer(seq, future)
+    local ok, src, payload = pcall(future.take, future, opts.timeout)
+    if not ok then
+        local err = context.locate(ctx, Error.from(src))
+        err.at = err.at or Error.at()
+        error(err, 0)
+    end
+    local _, changed, sent, size, digest = core.unpack("1188s", payload)
+    return { changed = changed == 1, sent = sent, size = size, hash = hex(digest) }
+end
+
+---@class orrery.TransferResult
+---@field changed boolean whether the file, its mode or its owner is new
+---@field sent integer bytes of content that were sent; 0 for an unchanged file
+---@field size integer bytes
+---@field hash string BLAKE2b-256 of the content, hex
+
+--- Copies a file from here to the context. The new file appears under its name whole and verified,
+--- or not at all.
+---@param from string a path here
+---@param to string a path there; with "/" at its end, the name is that of `from`
+---@param opts? { mode?: integer, owner?: string|integer, group?: string|integer, timeout?: number }
+---mode defaults to that of `from`; owner and group to those that a new file gets
+---@return orrery.TransferResult
+---Raises "file" naming the path, the side and the cause; "timeout"; "dead".
+function Context:put(from, to, opts)
+    return transfer(self, "put", core.put, from, to, opts)
+end
+
+--- Copies a file from the context to here, in the same way.
+---@param from string a path there
+---@param to string a path here
+---@param opts? { mode?: integer, owner?: string|integer, group?: string|integer, timeout?: number }
+---@return orrery.TransferResult
+function Context:get(from, to, opts)
+    return transfer(self, "get", core.get, from, to, opts)
+end
+
+return {}

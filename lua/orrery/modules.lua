@@ -1,0 +1,193 @@
+--- Modules on demand: `require` in a child finds the script's modules.
+--
+-- A child asks its parent for what it does not have, once; a parent that does not have it asks its
+-- own parent, and keeps what it got for its other children. Only the controller reads files: those
+-- that its own require would find.
+--
+-- Calls run side by side in a child, and loading takes a while there. So its `require` is one in Lua:
+-- a task that waits for a module yields, and a module that several tasks need at once is loaded by
+-- the first of them while the others wait.
+
+local core = require "orrery.core"
+local Error = require "orrery.error"
+local link = require "orrery.link"
+local sched = require "orrery.sched"
+local context = require "orrery.context"
+
+local M = {}
+
+---@class orrery.ModuleSource
+---@field chunk? string chunk name, "@lib/util.lua"
+---@field source? string
+---@field why? string where it was looked for
+
+---@type table<string, orrery.ModuleSource>
+local cache = {}
+
+-- A name becomes a path: what could leave the directories of package.path is none.
+local function valid(name)
+    return name:match("^[%w_][%w_%-%.]*$") and not name:find("..", 1, true)
+end
+
+local function read_local(name)
+    local path, why = package.searchpath(name, package.path)
+    if not path then return { why = why } end
+    local file, problem = io.open(path, "rb")
+    if not file then return { why = "\n\t" .. problem } end
+    local source = file:read("*a")
+    file:close()
+    return { chunk = "@" .. path, source = source }
+end
+
+---@type table<string, orrery.Future> questions whose answers are on their way
+local asking = {}
+
+local function ask_parent(name)
+    local parent = context.from_id(core.parent())
+    local future = sched.future(("module '%s' from %s"):format(name, parent.name))
+    local conversation
+    conversation = link.converse(parent.id, function(flags, payload)
+        link.finish(conversation)
+        if flags == core.DEAD then
+            future:reject(link.dead_error(payload))
+        else
+            future:resolve(payload)
+        end
+    end, function(err) future:reject(err) end)
+    context.send(parent, core.handle.MODULE, conversation.seq, core.pack("s", name), true)
+    asking[name] = future
+    future:on_done(function() asking[name] = nil end)
+    return future
+end
+
+local function from_parent(name)
+    local answer = asking[name] or ask_parent(name)
+    local found, chunk, source = core.unpack("1ss", answer:get())
+    if found ~= 1 then return { why = source } end
+    cache[name] = cache[name] or { chunk = chunk, source = source }
+    return cache[name]
+end
+
+--- The source of a module, from here or from above. Blocks.
+---@param name string
+---@return orrery.ModuleSource
+function M.find(name)
+    if not valid(name) then return { why = ("\n\tnot a module name: '%s'"):format(name) } end
+    if cache[name] then return cache[name] end
+    if core.parent() then return from_parent(name) end
+    return read_local(name) -- not kept: the user may be editing it
+end
+
+local function serve(seq, src, reply, _, payload)
+    local name = core.unpack("s", payload)
+    sched.spawn(function()
+        local ok, found = pcall(M.find, name or "")
+        if not ok then found = { why = "\n\t" .. Error.from(found).message } end
+        local answer = core.pack("1ss", found.source and 1 or 0, found.chunk or "",
+            found.source or found.why or "")
+        core.reply(src, reply, seq, answer, false)
+    end)
+end
+
+--- Answers the children that ask.
+function M.serve()
+    core.listen(core.handle.MODULE, false)
+    link.handle(core.handle.MODULE, serve)
+end
+
+local function searcher(name)
+    local found = M.find(name)
+    if not found.source then
+        return ("\n\tthe controller has no module '%s':%s"):format(name, found.why or "")
+    end
+    local chunk, why = load(found.source, found.chunk)
+    if not chunk then
+        Error.raise { code = "module", message = ("module '%s': %s"):format(name, why) }
+    end
+    return chunk
+end
+
+-- require -----------------------------------------------------------------------------------------
+
+---@class orrery.modules.Load a module that a task is loading
+---@field owner orrery.Task|table the task; MAIN outside of tasks
+---@field over orrery.Future resolved, or rejected with what was raised
+---@type table<string, orrery.modules.Load>
+local loads = {}
+---@type table<orrery.Task|table, orrery.modules.Load> what a task waits for
+local waiting = {}
+
+local MAIN = {}
+
+local function find_loader(name)
+    local reasons = {}
+    for _, search in ipairs(package.loaders) do
+        local found = search(name)
+        if type(found) == "function" then return found end
+        reasons[#reasons + 1] = found
+    end
+    Error.raise {
+        code = "module", at = Error.at(),
+        message = ("module '%s' not found:%s"):format(name, table.concat(reasons)),
+    }
+end
+
+local function load_module(name)
+    local result = find_loader(name)(name)
+    if result ~= nil then package.loaded[name] = result end
+    if package.loaded[name] == nil then package.loaded[name] = true end
+end
+
+local function load_for_all(name, owner)
+    local over = sched.future(("module '%s'"):format(name))
+    loads[name] = { owner = owner, over = over }
+    local ok, err = xpcall(load_module, Error.handler, name)
+    loads[name] = nil
+    if ok or err.code == "cancelled" then -- the task was, and nothing is wrong with the module
+        over:resolve()
+    else
+        over:reject(err)
+    end
+    if not ok then error(err, 0) end
+end
+
+-- Modules that require each other would wait for each other, also where two tasks began to load them.
+local function wait_for(load, name, owner)
+    local next_load = load
+    while next_load do
+        if next_load.owner == owner then
+            Error.raise { code = "module", message = ("loop while loading module '%s'"):format(name) }
+        end
+        next_load = waiting[next_load.owner]
+    end
+    waiting[owner] = load
+    local ok, err = pcall(load.over.get, load.over)
+    waiting[owner] = nil
+    if not ok then error(err, 0) end
+end
+
+--- The `require` of agents. As the standard one, but for what it raises: Error objects, and a module
+--- that has failed can be required again.
+---@param name string
+---@return any
+---Raises "module" when it is not found or does not compile, and what it raises.
+function M.require(name)
+    if type(name) ~= "string" then
+        Error.raise {
+            code = "argument", at = Error.at(),
+            message = ("bad argument #1 to 'require' (string expected, got %s)"):format(type(name)),
+        }
+    end
+    local owner = sched.current() or MAIN
+    while not package.loaded[name] and loads[name] do wait_for(loads[name], name, owner) end
+    if not package.loaded[name] then load_for_all(name, owner) end
+    return package.loaded[name]
+end
+
+--- Makes `require` ask the parent, right after it looked for what is built in.
+function M.install()
+    table.insert(package.loaders, 2, searcher)
+    rawset(_G, "require", M.require)
+end
+
+return M

@@ -1,0 +1,353 @@
+--- The scheduler: tasks are coroutines, and blocking is by appearance.
+--
+-- A blocking primitive (Future:get, sleep, and all that is built on them) yields when it is called
+-- by a task. Elsewhere it cannot: on the main coroutine, in a coroutine that the user made, below a
+-- C function (a table.sort comparator, a gsub callback, require). There it *drives*: it runs the
+-- loop in place, other tasks included, until its own wait is over. Drives nest like function calls:
+-- an outer one returns after the inner ones.
+--
+-- One turn of the loop runs the tasks that are ready, in order, then due timers, then polls.
+
+local Error = require "orrery.error"
+local future = require "orrery.future"
+local timers = require "orrery.timers"
+
+local Future, TIMED_OUT = future.Future, future.TIMED_OUT
+
+local M = {}
+
+---@type fun(timeout?: number): string?
+local function poll(timeout)
+    if timeout == nil then return "idle" end
+    error("orrery.sched: set_poll has not been called", 0)
+end
+
+---@type fun(): number
+local clock = os.clock
+
+--- Sets how to wait for the outside.
+---@param fn fun(timeout?: number): string? blocks until something happened, or for `timeout`
+---seconds (0:
+---only looks; nil: without end). Returns "idle" if it was asked to wait without end and nothing can
+---come
+function M.set_poll(fn) poll = fn end
+
+---@param fn fun(): number seconds, from a monotonic clock
+function M.set_clock(fn) clock = fn end
+
+---@return number seconds on the scheduler's clock
+function M.now() return clock() end
+
+--- Called with an error that nobody looked at: a task failed and its future was dropped, or a
+--- callback raised. Replace it to log elsewhere.
+---@param err orrery.Error
+---@param what string
+function M.on_orphan_error(err, what)
+    local text = Error.format(err)
+    io.stderr:write(("orrery: %s failed, and nobody waits for it:\n%s\n"):format(what, text))
+end
+
+function future.on_error(err) M.on_orphan_error(err, "a callback") end
+
+--- Calls a function later. It runs in the loop and must not block; spawn a task for more.
+---@param seconds number
+---@param fn function
+---@return orrery.Timer timer with a cancel() method
+function M.after(seconds, fn)
+    return timers.add(clock() + seconds, fn)
+end
+
+-- Tasks -------------------------------------------------------------------------------------------
+
+--- A running function; also the future of its results.
+---@class orrery.Task: orrery.Future
+---@field package co thread
+---@field package origin function for messages
+---@field package fn? function nil once it has begun
+---@field package waiting false|true|orrery.Future what it is parked on; true: only a timer
+---@field package cancelled? orrery.Error set by the first cancel
+---@field package interrupt? orrery.Error to be raised by its next blocking primitive
+local Task = setmetatable({}, { __index = Future })
+Task.__index = Task
+
+local current           -- the task that runs now
+local live = {}         -- tasks that have not ended; keeps them from being collected
+local ready, head, tail = {}, 1, 1 -- FIFO of tasks, ready[head] to ready[tail - 1]
+
+local function push(task)
+    ready[tail], tail = task, tail + 1
+end
+
+-- Unseen failures. A record outlives its task, so that it can be reported when that was collected;
+-- a finalizer may run anywhere, so it only marks.
+local orphans, orphan_seq, some_collected = {}, 0, false
+
+local function add_orphan(task)
+    orphan_seq = orphan_seq + 1
+    local record = { error = task.error, what = task:describe(), seq = orphan_seq, collected = false }
+    local sentinel = newproxy(true)
+    getmetatable(sentinel).__gc = function()
+        record.collected, some_collected = true, true
+    end
+    task.orphan, task.sentinel = record, sentinel
+    orphans[record] = true
+end
+
+local function report_orphans(all)
+    some_collected = false
+    local due = {}
+    for record in pairs(orphans) do
+        if all or record.collected then due[#due + 1] = record end
+    end
+    table.sort(due, function(a, b) return a.seq < b.seq end)
+    for _, record in ipairs(due) do
+        orphans[record] = nil
+        M.on_orphan_error(record.error, record.what)
+    end
+end
+
+local function forget_orphan(task)
+    if task.orphan then orphans[task.orphan], task.orphan = nil, nil end
+end
+
+function Task:result()
+    forget_orphan(self)
+    return Future.result(self)
+end
+
+--- A callback counts as someone who looks at the outcome.
+function Task:on_done(callback)
+    self.watched = true
+    forget_orphan(self)
+    Future.on_done(self, callback)
+end
+
+local function finish(task, ok, ...)
+    live[task] = nil
+    local cancelled = task.cancelled
+    if cancelled and (ok or (...) == cancelled) then
+        task.error = cancelled
+        task:settle("cancelled")
+    elseif ok then
+        task:resolve(...)
+    else
+        task.error = Error.from((...))
+        if not task.watched then add_orphan(task) end
+        task:settle("rejected")
+    end
+end
+
+local function body(task)
+    local fn, args = task.fn, task.args
+    task.fn, task.args = nil, nil
+    finish(task, xpcall(fn, Error.handler, unpack(args, 1, args.n)))
+end
+
+local function resume(task)
+    if task.state then return end -- cancelled before it began
+    local previous, why = current, task.why
+    current, task.why = task, nil
+    local ok, err
+    if task.fn then
+        ok, err = coroutine.resume(task.co, task)
+    else
+        ok, err = coroutine.resume(task.co, why)
+    end
+    current = previous
+    if not ok then
+        finish(task, false, Error.from(err, debug.traceback(task.co)))
+    elseif not task.state and not task.waiting then
+        push(task) -- a plain coroutine.yield() lets others run
+    end
+end
+
+--- Makes a parked task ready. `why` is what its wait returns.
+---@private
+function Task:wake(why)
+    local waiting = self.waiting
+    if not waiting then return end
+    self.waiting, self.why = false, why
+    if self.timer then self.timer:cancel() end
+    self.timer = nil
+    if why and waiting ~= true then waiting:unobserve(self) end
+    push(self)
+end
+
+--- Asks the task to end: its blocking primitive raises the error, once. The future is settled when
+--- the function has ended, so whoever waits knows that its cleanup is over; it then gets this
+--- error, or the other one that the function raised. A task that has not begun never does.
+---@param reason? string|orrery.Error
+---@return boolean first
+function Task:cancel(reason)
+    if self.state or self.cancelled then return false end
+    self.cancelled = self:cancellation(reason)
+    if self.fn then
+        self.fn, self.args = nil, nil
+        finish(self, true)
+    elseif self.waiting then
+        self:wake(self.cancelled)
+    else
+        self.interrupt = self.cancelled
+    end
+    return true
+end
+
+---@return string
+function Task:describe()
+    local info = debug.getinfo(self.origin, "S")
+    return ("the task at %s:%d"):format(info.short_src, info.linedefined)
+end
+
+--- Runs a function as a task. It begins in the next turn of the loop.
+---@param fn function
+---@param ... any its arguments
+---@return orrery.Task future of what the function returns; its cancel() wakes the function
+function M.spawn(fn, ...)
+    local task = setmetatable(future.new(), Task)
+    task.origin, task.fn, task.args = fn, fn, { n = select("#", ...), ... }
+    task.co, task.waiting = coroutine.create(body), false
+    live[task] = true
+    push(task)
+    return task
+end
+
+---@return orrery.Task? task nil outside of tasks
+function M.current() return current end
+
+--- Makes a future for someone else to settle.
+---@param opts? string|{ what?: string|fun():string, on_cancel?: fun(future: orrery.Future, err:
+---orrery.Error) }
+---a string is `what`: what one waits for, for messages
+---@return orrery.Future
+function M.future(opts)
+    if type(opts) == "table" then return future.new(opts.what, opts.on_cancel) end
+    return future.new(opts)
+end
+
+-- The loop ----------------------------------------------------------------------------------------
+
+-- A timer's owner is the task that sleeps, or a callback.
+local function fire(owner)
+    if type(owner) ~= "function" then return owner:wake(TIMED_OUT) end
+    local ok, err = xpcall(owner, Error.handler)
+    if not ok then M.on_orphan_error(err, "a timer") end
+end
+
+-- Tasks left to run before the loop looks outside again; tasks that keep each other ready must not
+-- starve it.
+local batch = 0
+
+-- One step: resumes one task, or polls. Returns "idle" if nothing is left to happen.
+local function step(deadline)
+    if batch > 0 and head < tail then
+        batch = batch - 1
+        local task = ready[head]
+        ready[head], head = nil, head + 1
+        return resume(task)
+    end
+    if some_collected then report_orphans(false) end
+    if timers.next() then timers.fire(clock(), fire) end
+    batch = tail - head
+    if batch > 0 then
+        poll(0)
+        return
+    end
+    head, tail = 1, 1 -- the queue is empty: keep it in the array part of its table
+    local till = timers.next() or deadline
+    if deadline and deadline < till then till = deadline end
+    if till then
+        poll(math.max(0, till - clock()))
+    elseif poll(nil) == "idle" and head == tail and not timers.next() then
+        return "idle"
+    end
+end
+
+local function deadlock(what)
+    return Error.new {
+        code = "deadlock", at = Error.at(),
+        message = "this wait can never end, as nothing else is going on: " .. what,
+    }
+end
+
+local function take_interrupt(task)
+    local err = task.interrupt
+    task.interrupt = nil
+    return err
+end
+
+-- The deadline is looked at between batches, and after one step at least: sleep(0) lets the others
+-- run, and get(0) sees what has arrived already.
+local function drive(awaited, deadline, task)
+    while not (awaited and awaited.state) do
+        if task and task.interrupt then return take_interrupt(task) end
+        local what = step(deadline)
+        if what == "idle" and not awaited.state then return deadlock(awaited:describe()) end
+        local between = batch == 0 or head == tail
+        if deadline and between and not (awaited and awaited.state) and clock() >= deadline then
+            return TIMED_OUT
+        end
+    end
+end
+
+-- Waits for a future, for a time, or both; see future.wait.
+local function wait(awaited, timeout)
+    local task = current
+    if task and task.interrupt then return take_interrupt(task) end
+    local deadline = timeout and clock() + timeout
+    if task and coroutine.running() == task.co and coroutine.isyieldable() then
+        task.waiting = awaited or true
+        if awaited then awaited:observe(task) end
+        if deadline then task.timer = timers.add(deadline, task) end
+        return coroutine.yield()
+    end
+    return drive(awaited, deadline, task)
+end
+
+future.wait = wait
+
+--- Blocks for a time; 0 lets the others run once.
+---@param seconds number
+---Raises "cancelled" when the task is cancelled meanwhile.
+function M.sleep(seconds)
+    local why = wait(nil, seconds)
+    if why ~= TIMED_OUT then error(why, 0) end
+end
+
+--- Drives the loop in place until a condition holds. It is asked after each step.
+---@param pred fun(): any
+---Raises "deadlock" when nothing is left that could make it true.
+function M.run_until(pred)
+    while not pred() do
+        if current and current.interrupt then error(take_interrupt(current), 0) end
+        if step() == "idle" and not pred() then error(deadlock("run_until"), 0) end
+    end
+end
+
+local function describe_live()
+    local names = {}
+    for task in pairs(live) do
+        local on = task.waiting
+        on = on and on ~= true and ", waiting for " .. on:describe() or ""
+        names[#names + 1] = task:describe() .. on
+    end
+    table.sort(names)
+    return table.concat(names, "; ")
+end
+
+--- Runs until every task has ended, then reports the failures that nobody looked at. For the end of
+--- a program: a task that calls it would wait for itself.
+---Raises "argument" inside of a task, "deadlock" when the tasks that are left cannot end.
+function M.drain()
+    if current then
+        Error.raise { code = "argument", message = "sched.drain: called by a task", at = Error.at() }
+    end
+    while next(live) do
+        if step() == "idle" and next(live) then
+            report_orphans(true)
+            error(deadlock(describe_live()), 0)
+        end
+    end
+    report_orphans(true)
+end
+
+return M

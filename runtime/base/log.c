@@ -1,0 +1,76 @@
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static atomic_int level = LOG_WARN;
+static atomic_int fd = STDERR_FILENO;
+
+void
+log_set_level(int l)
+{
+    atomic_store_explicit(&level, l, memory_order_relaxed);
+}
+
+int
+log_level(void)
+{
+    return atomic_load_explicit(&level, memory_order_relaxed);
+}
+
+int
+log_open(const char *path, struct err *err)
+{
+    int new = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+    if (new < 0)
+        return err_errno(err, ERR_FILE, errno, "log file %s", path);
+    new = atomic_exchange(&fd, new);
+    if (new != STDERR_FILENO)
+        close(new);
+    return 0;
+}
+
+/* Control characters would let a peer's text write on the operator's terminal. */
+static void
+make_printable(char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == 0x7f)
+            *s = '?';
+}
+
+void
+log_write(int l, const char *area, const char *fmt, ...)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug", "trace"};
+    char line[1024];
+    struct timespec now;
+    struct tm tm;
+    va_list ap;
+    size_t n, text;
+
+    if (l > log_level())
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    localtime_r(&now.tv_sec, &tm);
+    n = strftime(line, sizeof line, "%H:%M:%S", &tm);
+    n += (size_t)snprintf(
+        line + n, sizeof line - n, ".%03ld %-5s %s: ", now.tv_nsec / 1000000, names[l], area);
+    text = n;
+    va_start(ap, fmt);
+    vsnprintf(line + n, sizeof line - n - 1, fmt, ap);
+    va_end(ap);
+    make_printable(line + text);
+    n = strlen(line);
+    line[n++] = '\n';
+    /* A log that cannot be written is no reason to stop. */
+    if (write(atomic_load_explicit(&fd, memory_order_relaxed), line, n) < 0)
+        return;
+}

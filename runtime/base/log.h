@@ -1,0 +1,33 @@
+/*
+ * The log: one line an event, with its time, level and area, to stderr or a file.
+ *
+ * An agent's fds 0 and 1 belong to the protocol, so nothing here ever writes to them. No secret is
+ * ever passed to the log, at any level. Threading: any thread; a line is written with one write().
+ */
+#ifndef ORRERY_LOG_H
+#define ORRERY_LOG_H
+
+#include <stdbool.h>
+
+#include "err.h"
+
+enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_TRACE = 4 };
+
+/* Level starts at LOG_WARN. log_open appends to a file (mode 0600), instead of stderr. */
+void log_set_level(int level);
+int log_level(void);
+int log_open(const char *path, struct err *err) must_check;
+
+/* For `area` use the layer or module: "stream", "ssh", "route". */
+void log_write(int level, const char *area, const char *fmt, ...) printf_like(3, 4);
+
+#define log_error(area, ...) log_write(LOG_ERROR, area, __VA_ARGS__)
+#define log_warn(area, ...) log_write(LOG_WARN, area, __VA_ARGS__)
+#define log_info(area, ...) \
+    (log_level() >= LOG_INFO ? log_write(LOG_INFO, area, __VA_ARGS__) : (void)0)
+#define log_debug(area, ...) \
+    (log_level() >= LOG_DEBUG ? log_write(LOG_DEBUG, area, __VA_ARGS__) : (void)0)
+#define log_trace(area, ...) \
+    (log_level() >= LOG_TRACE ? log_write(LOG_TRACE, area, __VA_ARGS__) : (void)0)
+
+#endif

@@ -1,0 +1,246 @@
+/*
+ * Bindings for children and files, on top of those of vm/bind.c. What is started here answers with a message to the VM's mailbox,
+ * named by the number that is returned; see node.h and file.h for what it says.
+ */
+#include "bind.h"
+
+#include <lauxlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static struct node *
+node(lua_State *L)
+{
+    return lua_touserdata(L, lua_upvalueindex(1));
+}
+
+static struct mailbox *
+mailbox(lua_State *L)
+{
+    return vm_mailbox(vm_of(L));
+}
+
+/* ---- options: tables in, borrowed C out. Strings live as long as the table does. ---- */
+
+static const char *
+get_string(lua_State *L, int t, const char *key)
+{
+    const char *s;
+
+    lua_getfield(L, t, key);
+    if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "field '%s': a string was expected, this is a %s", key, luaL_typename(L, -1));
+    s = lua_tostring(L, -1);
+    lua_pop(L, 1);
+    return s;
+}
+
+static bool
+get_bool(lua_State *L, int t, const char *key)
+{
+    bool b;
+
+    lua_getfield(L, t, key);
+    b = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return b;
+}
+
+/* Seconds in Lua, milliseconds here. */
+static int64_t
+get_ms(lua_State *L, int t, const char *key, int64_t otherwise)
+{
+    int64_t ms = otherwise;
+
+    lua_getfield(L, t, key);
+    if (!lua_isnil(L, -1))
+        ms = (int64_t)(luaL_checknumber(L, -1) * 1e3);
+    lua_pop(L, 1);
+    return ms;
+}
+
+/* The array is a userdata left on the stack, so that it lives until the binding returns. */
+static const char *const *
+get_list(lua_State *L, int t, const char *key)
+{
+    const char **list;
+    size_t n;
+
+    lua_getfield(L, t, key);
+    if (lua_isnil(L, -1))
+        return NULL;
+    luaL_checktype(L, -1, LUA_TTABLE);
+    n = lua_objlen(L, -1);
+    list = lua_newuserdata(L, (n + 1) * sizeof *list);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, -2, (int)i + 1);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, "field '%s[%d]': a string was expected, this is a %s", key, (int)i + 1,
+                luaL_typename(L, -1));
+        list[i] = lua_tostring(L, -1);
+        lua_pop(L, 1);
+    }
+    list[n] = NULL;
+    return list;
+}
+
+static enum ssh_strict
+strictness(const char *s)
+{
+    if (s && strcmp(s, "no") == 0)
+        return SSH_STRICT_NO;
+    return s && strcmp(s, "accept-new") == 0 ? SSH_STRICT_ACCEPT_NEW : SSH_STRICT_YES;
+}
+
+static int
+family(const char *s)
+{
+    if (s && strcmp(s, "inet") == 0)
+        return AF_INET;
+    return s && strcmp(s, "inet6") == 0 ? AF_INET6 : AF_UNSPEC;
+}
+
+static void
+get_ssh(lua_State *L, int t, struct ssh_options *o)
+{
+    o->name = get_string(L, t, "name");
+    o->host = get_string(L, t, "host");
+    o->port = get_string(L, t, "port");
+    o->user = get_string(L, t, "user");
+    o->host_key_alias = get_string(L, t, "host_key_alias");
+    o->known_hosts = get_list(L, t, "known_hosts");
+    o->strict = strictness(get_string(L, t, "strict"));
+    o->identities = get_list(L, t, "identities");
+    o->identities_only = get_bool(L, t, "identities_only");
+    o->agent_socket = get_string(L, t, "agent_socket");
+    o->password = get_string(L, t, "password");
+    o->passphrase = get_string(L, t, "passphrase");
+    o->auth_order = get_list(L, t, "auth_order");
+    o->kex = get_string(L, t, "kex");
+    o->ciphers = get_string(L, t, "ciphers");
+    o->macs = get_string(L, t, "macs");
+    o->host_key_algorithms = get_string(L, t, "host_key_algorithms");
+    o->bind_address = get_string(L, t, "bind_address");
+    o->family = family(get_string(L, t, "family"));
+    o->compression = get_bool(L, t, "compression");
+    o->connect_ms = get_ms(L, t, "connect_timeout", 0);
+    o->handshake_ms = get_ms(L, t, "handshake_timeout", 0);
+}
+
+/* ---- children ---- */
+
+/* open{name, route, argv | ssh, no_cache, cache, deferred, bootstrap_timeout, keepalive} -> seq */
+static int
+core_open(lua_State *L)
+{
+    struct open_options o = {0};
+    struct ssh_options ssh = {0};
+    struct err err;
+    uint32_t seq;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    o.name = get_string(L, 1, "name");
+    o.route = get_string(L, 1, "route");
+    luaL_argcheck(L, o.name && o.route, 1, "name and route are missing");
+    o.argv = get_list(L, 1, "argv");
+    o.no_cache = get_bool(L, 1, "no_cache");
+    o.cache = get_string(L, 1, "cache");
+    o.deferred = get_bool(L, 1, "deferred");
+    o.bootstrap_ms = get_ms(L, 1, "bootstrap_timeout", 0);
+    o.keepalive_ms = get_ms(L, 1, "keepalive", -1);
+    lua_getfield(L, 1, "ssh");
+    if (lua_istable(L, -1)) {
+        get_ssh(L, lua_gettop(L), &ssh);
+        luaL_argcheck(L, ssh.host && ssh.port && ssh.user, 1, "ssh: host, port or user is missing");
+        o.ssh = &ssh;
+    }
+    seq = node_open(node(L), &o, mailbox(L), &err);
+    if (!seq)
+        return vm_push_err(L, &err);
+    lua_pushnumber(L, seq);
+    return 1;
+}
+
+/* cancel_open(seq) */
+static int
+core_cancel_open(lua_State *L)
+{
+    node_cancel_open(node(L), (uint32_t)luaL_checknumber(L, 1));
+    return 0;
+}
+
+/* close(id, linger seconds): the end comes as a DEAD message */
+static int
+core_close(lua_State *L)
+{
+    node_close(node(L), (uint32_t)luaL_checknumber(L, 1), (int64_t)(luaL_checknumber(L, 2) * 1e3));
+    return 0;
+}
+
+/* ---- files ---- */
+
+static int
+transfer(lua_State *L,
+    uint32_t (*start)(struct file_service *, struct context *, const char *, const char *,
+        const struct file_attributes *, struct mailbox *, struct err *))
+{
+    struct context *c = vm_check_context(L, 1);
+    const char *from = luaL_checkstring(L, 2), *to = luaL_checkstring(L, 3);
+    struct file_attributes a = {.mode = (int64_t)luaL_optnumber(L, 4, -1),
+        .owner = luaL_optstring(L, 5, NULL),
+        .group = luaL_optstring(L, 6, NULL)};
+    struct err err;
+    uint32_t seq = start(node_files(node(L)), c, from, to, &a, mailbox(L), &err);
+
+    if (!seq)
+        return vm_push_err(L, &err);
+    lua_pushnumber(L, seq);
+    return 1;
+}
+
+/* put(context, local, remote, mode, owner, group) -> seq */
+static int
+core_put(lua_State *L)
+{
+    return transfer(L, file_put);
+}
+
+/* get(context, remote, local, mode, owner, group) -> seq */
+static int
+core_get(lua_State *L)
+{
+    return transfer(L, file_get);
+}
+
+/* cancel_file(seq) */
+static int
+core_cancel_file(lua_State *L)
+{
+    file_cancel(node_files(node(L)), (uint32_t)luaL_checknumber(L, 1));
+    return 0;
+}
+
+struct vm *
+bind_core(lua_State *L, struct node *n)
+{
+    static const luaL_Reg functions[] = {
+        {"open", core_open},
+        {"cancel_open", core_cancel_open},
+        {"close", core_close},
+        {"put", core_put},
+        {"get", core_get},
+        {"cancel_file", core_cancel_file},
+        {NULL, NULL},
+    };
+
+    struct vm *vm = vm_attach(L, node_router(n));
+
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaded");
+    vm_push_core(vm);
+    lua_pushlightuserdata(L, n);
+    luaL_openlib(L, NULL, functions, 1);
+    lua_setfield(L, -2, "orrery.core");
+    lua_pop(L, 2);
+    return vm;
+}

@@ -1,0 +1,495 @@
+#include "children.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "clock.h"
+#include "handshake.h"
+#include "log.h"
+#include "mem.h"
+#include "openreq.h"
+#include "pack.h"
+#include "process.h"
+
+#define KEEPALIVE_MS 15000
+#define LINGER_MS 3000    /* for each child when the node ends */
+#define CONNECTING_MAX 64 /* threads that connect at the same time */
+#define TEXT_LINE 1024
+
+/*
+ *      queued -> connecting -> booting -> greeting -> up
+ *   (no thread)    (thread)    (stream: stub, HELLO)
+ *
+ * Every child ends in child_gone, on the loop role, exactly once.
+ */
+struct child {
+    TAILQ_ENTRY(child) link;
+    struct children *owner;  /* [I] */
+    struct openreq *request; /* [I] freed when it is up or gone */
+    struct mailbox *mb;      /* [I] where the outcome goes */
+    uint32_t seq;            /* [I] names the opening */
+    uint32_t id;             /* [I] of the context */
+    bool reported;           /* [L] the outcome was posted */
+    bool cancelled;          /* [L] */
+
+    pthread_t thread;            /* [L] while connecting */
+    bool connecting;             /* [L] */
+    atomic_bool cancel;          /* tells the thread */
+    struct loop_work work;       /* enters the loop: first when opened, then when connected */
+    struct transport *transport; /* of the thread until it defers `work`, then [L] */
+    struct err why;              /* the same */
+
+    struct stream *stream;   /* [L] */
+    struct context *context; /* [L] once it is up */
+    char text[TEXT_LINE];    /* [L] an unfinished line of stderr */
+    size_t text_len;
+};
+
+TAILQ_HEAD(child_list, child);
+
+/* [I] immutable, [L] loop role only, [a] atomic */
+struct children {
+    struct router *router;  /* [I] */
+    struct loop *loop;      /* [I] */
+    struct images *images;  /* [I] before the first is opened */
+    ssh_connector ssh;      /* [I] before the first is opened */
+    atomic_uint next_seq;   /* [a] */
+    struct child_list list; /* [L] all */
+    int connecting;         /* [L] threads */
+    bool closing;           /* [L] */
+    sem_t empty;            /* posted when closing and the list is empty */
+    void (*on_text)(const char *, const char *, void *); /* [I] before the first is opened */
+    void *text_arg;
+};
+
+static void child_start(struct child *c);
+
+/* ---- outcomes ---- */
+
+static void
+report(struct child *c, struct msg *m)
+{
+    m->h.handle = HANDLE_HELLO;
+    m->h.seq = c->seq;
+    m->h.src = c->id;
+    c->reported = true;
+    mailbox_post(c->mb, m);
+}
+
+static void
+report_failure(struct child *c, const struct err *why)
+{
+    struct buf b = {0};
+    struct msg *m;
+
+    if (c->reported)
+        return;
+    pack_u8(&b, (uint8_t)-why->code);
+    pack_str(&b, why->msg);
+    m = pack_msg(HANDLE_HELLO, &b);
+    m->h.flags = FRAME_ERROR;
+    buf_fini(&b);
+    report(c, m);
+}
+
+static void
+report_success(struct child *c, const struct hello *h)
+{
+    struct buf b = {0};
+
+    pack_str(&b, h->hostname);
+    pack_str(&b, h->kernel);
+    pack_str(&b, h->machine);
+    pack_u32(&b, h->pid);
+    pack_u32(&b, h->uid);
+    pack_u64(&b, stream_uploaded(c->stream));
+    pack_str(&b, openreq_how(c->request));
+    report(c, pack_msg(HANDLE_HELLO, &b));
+    buf_fini(&b);
+}
+
+static void
+child_free(void *arg)
+{
+    struct child *c = arg;
+
+    context_unref(c->context);
+    stream_unref(c->stream);
+    openreq_free(c->request);
+    free(c);
+}
+
+static void
+start_queued(struct children *cs)
+{
+    struct child *c, *next;
+
+    for (c = TAILQ_FIRST(&cs->list); c && cs->connecting < CONNECTING_MAX; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (!c->connecting && !c->stream && !c->cancelled && openreq_blocks(c->request))
+            child_start(c);
+    }
+}
+
+/* The end of every child. */
+static void
+child_gone(struct child *c, const struct err *why)
+{
+    struct children *cs = c->owner;
+
+    report_failure(c, why);
+    TAILQ_REMOVE(&cs->list, c, link);
+    loop_reap(cs->loop, child_free, c);
+    if (cs->closing && TAILQ_EMPTY(&cs->list))
+        sem_post(&cs->empty);
+}
+
+/* ---- the stream's upcalls ---- */
+
+static void
+on_up(struct stream *s, void *arg)
+{
+    log_debug("children", "%s: the agent runs", stream_name(s));
+}
+
+static void
+greet(struct child *c, struct msg *m)
+{
+    struct router *r = c->owner->router;
+    struct config config = {.id = c->id, .ancestor_count = 1, .log_level = (uint32_t)log_level()};
+    struct hello hello;
+    struct err err;
+
+    config.ancestors[0] = router_self(r);
+    config.ancestor_count += router_ancestors(r, config.ancestors + 1, HANDSHAKE_DEPTH - 1);
+    config.name = c->request->name;
+    config.route = c->request->route;
+    config.keepalive_ms = (uint32_t)c->request->keepalive_ms;
+    if (hello_parse(&hello, m, &err) < 0 ||
+        stream_send(c->stream, config_make(&config), &err) < 0) {
+        stream_close(c->stream, &err, 0);
+    } else {
+        c->context = router_add_child(r, c->stream, c->id, c->request->name, c->request->route);
+        log_info("children", "%s is up: %s on %s, pid %u, %llu bytes sent before", c->request->name,
+            openreq_how(c->request), hello.hostname, hello.pid,
+            (unsigned long long)stream_uploaded(c->stream));
+        report_success(c, &hello);
+    }
+    hello_fini(&hello);
+    msg_unref(m);
+}
+
+static void
+on_frame(struct stream *s, struct msg *m, void *arg)
+{
+    struct child *c = arg;
+
+    if (c->context)
+        router_frame(c->owner->router, s, m);
+    else
+        greet(c, m);
+}
+
+static void
+say(struct child *c)
+{
+    c->text[c->text_len] = '\0';
+    c->text_len = 0;
+    for (char *p = c->text; *p; p++) /* it may go to a terminal */
+        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 0x7f)
+            *p = '?';
+    if (c->owner->on_text)
+        c->owner->on_text(c->request->name, c->text, c->owner->text_arg);
+    else
+        fprintf(stderr, "[%s] %s\n", c->request->name, c->text);
+}
+
+/* stderr, in lines. What it says before the agent runs goes into the error, if there is one. */
+static void
+on_text(struct stream *s, const char *p, size_t n, void *arg)
+{
+    struct child *c = arg;
+
+    if (!c->context) {
+        log_debug("children", "%s: %.*s", c->request->name, (int)n, p);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] == '\n' || c->text_len == sizeof c->text - 1)
+            say(c);
+        if (p[i] != '\n')
+            c->text[c->text_len++] = p[i];
+    }
+}
+
+static void
+on_closed(struct stream *s, const struct err *why, void *arg)
+{
+    struct child *c = arg;
+
+    if (c->text_len)
+        say(c);
+    if (c->context)
+        router_lost(c->owner->router, s, why);
+    child_gone(c, why);
+}
+
+static const struct stream_events events = {
+    .up = on_up, .frame = on_frame, .text = on_text, .closed = on_closed};
+
+/* ---- opening ---- */
+
+/* The transport is there: from here on the stream has it. */
+static void
+child_boot(struct child *c)
+{
+    struct children *cs = c->owner;
+    struct openreq *q = c->request;
+    struct stream_options o = {.name = q->name,
+        .bootstrap = bootstrap_create(q->marker, images_find, cs->images),
+        .bootstrap_ms = q->bootstrap_ms,
+        .keepalive_ms = q->keepalive_ms,
+        .deferred = q->deferred};
+
+    c->stream = stream_create(cs->loop, c->transport, &o, &events, c);
+    c->transport = NULL;
+}
+
+static void
+child_connected(struct loop_work *w)
+{
+    struct child *c = owner_of(w, struct child, work);
+    struct children *cs = c->owner;
+
+    pthread_join(c->thread, NULL); /* it ends right behind its loop_defer */
+    cs->connecting--;
+    start_queued(cs); /* before the end of this one, which may be the last and the end of cs */
+    c->connecting = false;
+    if (c->cancelled) {
+        if (c->transport)
+            c->transport->ops->destroy(c->transport);
+        c->transport = NULL;
+        err_set(&c->why, ERR_CANCELLED, "opening %s was cancelled", c->request->name);
+    }
+    if (c->transport)
+        child_boot(c);
+    else
+        child_gone(c, &c->why);
+}
+
+static void *
+connect_thread(void *arg)
+{
+    struct child *c = arg;
+
+    pthread_setname_np(pthread_self(), "orrery-connect");
+    c->transport = openreq_connect(c->request, &c->cancel, &c->why);
+    loop_defer(c->owner->loop, &c->work);
+    return NULL;
+}
+
+static void
+child_start(struct child *c)
+{
+    pthread_attr_t attr;
+    sigset_t all, old;
+    int rc;
+
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 512u << 10);
+    c->work.fn = child_connected;
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(&c->thread, &attr, connect_thread, c);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    if (rc != 0) {
+        err_errno(&c->why, ERR_SYSTEM, rc, "cannot start a thread to connect with");
+        child_gone(c, &c->why);
+        return;
+    }
+    c->connecting = true;
+    c->owner->connecting++;
+}
+
+static void
+child_opened(struct loop_work *w)
+{
+    struct child *c = owner_of(w, struct child, work);
+    struct children *cs = c->owner;
+
+    TAILQ_INSERT_TAIL(&cs->list, c, link);
+    if (cs->closing) {
+        err_set(&c->why, ERR_CLOSED, "the runtime is shutting down");
+        child_gone(c, &c->why);
+    } else if (!openreq_blocks(c->request)) {
+        c->transport = openreq_connect(c->request, &c->cancel, &c->why);
+        if (c->transport)
+            child_boot(c);
+        else
+            child_gone(c, &c->why);
+    } else {
+        start_queued(cs);
+    }
+}
+
+uint32_t
+children_open(
+    struct children *cs, const struct open_options *o, struct mailbox *mb, struct err *err)
+{
+    uint32_t above[HANDSHAKE_DEPTH], seq;
+    struct openreq *q;
+    struct child *c;
+
+    if (router_ancestors(cs->router, above, HANDSHAKE_DEPTH) == HANDSHAKE_DEPTH) {
+        err_set(err, ERR_LIMIT, "%s: contexts nest at most %d deep", o->name, HANDSHAKE_DEPTH);
+        return 0;
+    }
+    q = openreq_create(o, cs->images, cs->ssh, err);
+    if (!q)
+        return 0;
+    if (o->keepalive_ms < 0)
+        q->keepalive_ms = KEEPALIVE_MS;
+    c = xcalloc(1, sizeof *c);
+    c->owner = cs;
+    c->request = q;
+    c->mb = mb;
+    do
+        seq = atomic_fetch_add(&cs->next_seq, 1);
+    while (!seq); /* 0 says that nothing was started */
+    c->seq = seq;
+    c->id = router_new_id(cs->router);
+    c->work.fn = child_opened;
+    loop_defer(cs->loop, &c->work);
+    return seq;
+}
+
+/* ---- closing ---- */
+
+/* Gives up a child in whatever state it is. */
+static void
+child_end(struct child *c, const struct err *why, int64_t linger_ms)
+{
+    if (c->stream) {
+        stream_close(c->stream, why, linger_ms);
+    } else if (c->connecting) {
+        c->cancelled = true;
+        atomic_store(&c->cancel, true);
+    } else {
+        child_gone(c, why);
+    }
+}
+
+struct end_work {
+    struct loop_work work;
+    struct children *cs;
+    uint32_t id;
+    uint32_t seq;
+    int64_t linger_ms;
+};
+
+static void
+end_one(struct loop_work *w)
+{
+    struct end_work *e = (struct end_work *)w;
+    struct child *c, *next;
+    struct err why;
+
+    for (c = TAILQ_FIRST(&e->cs->list); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (e->id && c->id == e->id && c->context) {
+            err_set(&why, ERR_CLOSED, "%s was closed", c->request->name);
+            child_end(c, &why, e->linger_ms);
+        } else if (e->seq && c->seq == e->seq && !c->context) {
+            err_set(&why, ERR_CANCELLED, "opening %s was cancelled", c->request->name);
+            child_end(c, &why, 0);
+        }
+    }
+    free(e);
+}
+
+static void
+defer_end(struct children *cs, uint32_t id, uint32_t seq, int64_t linger_ms)
+{
+    struct end_work *e = xcalloc(1, sizeof *e);
+
+    *e = (struct end_work){
+        .work.fn = end_one, .cs = cs, .id = id, .seq = seq, .linger_ms = linger_ms};
+    loop_defer(cs->loop, &e->work);
+}
+
+void
+children_cancel(struct children *cs, uint32_t seq)
+{
+    defer_end(cs, 0, seq, 0);
+}
+
+void
+children_close(struct children *cs, uint32_t id, int64_t linger_ms)
+{
+    defer_end(cs, id, 0, linger_ms);
+}
+
+void
+children_on_text(struct children *cs, void (*fn)(const char *, const char *, void *), void *arg)
+{
+    cs->text_arg = arg;
+    cs->on_text = fn;
+}
+
+struct children *
+children_create(struct router *r)
+{
+    struct children *cs = xcalloc(1, sizeof *cs);
+
+    cs->router = r;
+    cs->loop = router_loop(r);
+    atomic_init(&cs->next_seq, 1);
+    TAILQ_INIT(&cs->list);
+    sem_init(&cs->empty, 0, 0);
+    return cs;
+}
+
+void
+children_set_images(struct children *cs, struct images *im)
+{
+    cs->images = im;
+}
+
+void
+children_use_ssh(struct children *cs, ssh_connector connect)
+{
+    cs->ssh = connect;
+}
+
+static void
+close_all(void *arg)
+{
+    struct children *cs = arg;
+    struct child *c, *next;
+    struct err why;
+
+    cs->closing = true;
+    if (TAILQ_EMPTY(&cs->list))
+        sem_post(&cs->empty);
+    for (c = TAILQ_FIRST(&cs->list); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        err_set(&why, ERR_CLOSED, "%s was closed", c->request->name);
+        child_end(c, &why, c->context ? LINGER_MS : 0);
+    }
+}
+
+void
+children_destroy(struct children *cs)
+{
+    loop_sync(cs->loop, close_all, cs);
+    while (sem_wait(&cs->empty) < 0)
+        ;
+    sem_destroy(&cs->empty);
+    free(cs);
+}

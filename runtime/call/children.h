@@ -1,0 +1,28 @@
+/*
+ * The children of a node: opening them (by a thread of their own where that blocks), shaking hands,
+ * handing their frames to the router, closing them. See node.h for what open and close promise.
+ */
+#ifndef ORRERY_CHILDREN_H
+#define ORRERY_CHILDREN_H
+
+#include "images.h"
+#include "node.h"
+
+struct children;
+
+/* `im` is borrowed and may be NULL as long as nothing is opened (children_set_images). */
+struct children *children_create(struct router *r);
+void children_set_images(struct children *cs, struct images *im);
+void children_use_ssh(struct children *cs, ssh_connector connect);
+/* Closes all and waits for their ends. Not on the loop role. */
+void children_destroy(struct children *cs);
+
+/* As node_open and so on. `self` describes this node to the child: its own id and ancestors. */
+uint32_t children_open(
+    struct children *cs, const struct open_options *o, struct mailbox *mb, struct err *err);
+void children_cancel(struct children *cs, uint32_t seq);
+void children_close(struct children *cs, uint32_t id, int64_t linger_ms);
+void children_on_text(
+    struct children *cs, void (*fn)(const char *name, const char *line, void *arg), void *arg);
+
+#endif

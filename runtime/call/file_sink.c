@@ -1,0 +1,177 @@
+#include "file_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+static void
+broken(struct transfer *t, const char *what)
+{
+    struct err err;
+    err_set(&err, ERR_PROTOCOL, "%s", what);
+    transfer_fail(t, &err);
+}
+
+static void
+ask(struct transfer *t)
+{
+    struct buf *b = &t->service->scratch;
+    pack_u8(b, 'A');
+    pack_u32(b, t->window);
+    pack_bytes(b, t->digest, t->have_digest ? HASH_SIZE : 0);
+    t->state = SINK_RECEIVE;
+    t->done = 0;
+    hash_reset(t->hash);
+    transfer_say(t);
+}
+
+void
+sink_offered(struct transfer *t, const struct sink_offer *o)
+{
+    struct err err;
+    t->size = o->size;
+    transfer_take_window(t, FILE_WINDOW);
+    t->hash = hash_create();
+    if (o->size > INT64_MAX) {
+        broken(t, "an impossible size");
+        return;
+    }
+    if (target_resolve(&t->target, t->path, o->size, &err) < 0 ||
+        target_attributes(&t->target, o, &err) < 0) {
+        transfer_fail(t, &err);
+        return;
+    }
+    if (t->target.old >= 0) {
+        t->state = SINK_COMPARE;
+        transfer_set_ready(t, true);
+    } else if (target_create(&t->target, &err) < 0) {
+        transfer_fail(t, &err);
+    } else {
+        ask(t);
+    }
+}
+
+/* Hashes what is there. If it is not what was looked at (shorter now, unreadable), it is simply not
+ * offered for comparison. */
+void
+sink_step(struct transfer *t)
+{
+    struct file_service *s = t->service;
+    ssize_t n = pread(t->target.old, s->block, sizeof(s->block), (off_t)t->done);
+    if (n < 0 && errno == EINTR)
+        return;
+    if (n > 0) {
+        hash_update(t->hash, s->block, (size_t)n);
+        t->done += (uint64_t)n;
+        if (t->done <= t->size)
+            return;
+    }
+    transfer_set_ready(t, false);
+    t->have_digest = n == 0 && t->done == t->size;
+    if (t->have_digest)
+        hash_final(t->hash, t->digest);
+    ask(t);
+}
+
+void
+sink_credit(struct transfer *t)
+{
+    struct buf *b = &t->service->scratch;
+    if (!t->is_uncredited)
+        return;
+    TAILQ_REMOVE(&t->service->uncredited, t, credit_link);
+    t->is_uncredited = false;
+    pack_u8(b, 'C');
+    pack_u32(b, t->in_flight);
+    t->in_flight = 0;
+    transfer_say(t);
+}
+
+/* Credit goes out for a quarter of the window, or when the worker has nothing better to do. */
+static void
+owe_credit(struct transfer *t, uint32_t n)
+{
+    t->in_flight += n;
+    if (!t->is_uncredited)
+        TAILQ_INSERT_TAIL(&t->service->uncredited, t, credit_link);
+    t->is_uncredited = true;
+    if (t->in_flight >= t->window / 4)
+        sink_credit(t);
+}
+
+void
+sink_data(struct transfer *t, const void *p, size_t n)
+{
+    struct err err;
+    if (n == 0 || n > t->size - t->done) {
+        broken(t, n ? "more data than was offered" : "data without data");
+        return;
+    }
+    if (n > t->window - t->in_flight) {
+        broken(t, "more data than there is credit for");
+        return;
+    }
+    if ((t->target.fd < 0 && target_create(&t->target, &err) < 0) ||
+        target_write(&t->target, p, n, t->done, &err) < 0) {
+        transfer_fail(t, &err);
+        return;
+    }
+    hash_update(t->hash, p, n);
+    t->done += n;
+    owe_credit(t, (uint32_t)n);
+}
+
+static void
+result(struct transfer *t, bool changed)
+{
+    struct buf *b = &t->service->scratch;
+    /* Ended first: the file has its name, whether or not the source is still there to hear it. */
+    transfer_end(t, NULL, changed, t->done);
+    pack_u8(b, 'R');
+    pack_u8(b, changed);
+    pack_u64(b, t->done);
+    transfer_say(t);
+}
+
+static void
+end_unchanged(struct transfer *t, const uint8_t *digest)
+{
+    struct err err;
+    if (!t->have_digest || t->done > 0 || memcmp(digest, t->digest, HASH_SIZE) != 0) {
+        broken(t, "\"unchanged\" about a file that was not compared");
+        return;
+    }
+    int changed = target_adjust(&t->target, &err);
+    if (changed < 0)
+        transfer_fail(t, &err);
+    else
+        result(t, changed);
+}
+
+void
+sink_end(struct transfer *t, bool unchanged, const uint8_t *digest)
+{
+    struct err err;
+    if (unchanged) {
+        end_unchanged(t, digest);
+        return;
+    }
+    if (t->done != t->size) {
+        broken(t, "the end before the end of the file");
+        return;
+    }
+    hash_final(t->hash, t->digest);
+    if (memcmp(digest, t->digest, HASH_SIZE) != 0) {
+        err_set(&err, ERR_FILE, "cannot write %s: the content changed on its way (hash)",
+            file_show(t->target.path));
+        transfer_fail(t, &err);
+        return;
+    }
+    if ((t->target.fd < 0 && target_create(&t->target, &err) < 0) ||
+        target_commit(&t->target, &err) < 0) {
+        transfer_fail(t, &err);
+        return;
+    }
+    result(t, true);
+}

@@ -1,0 +1,289 @@
+#include "node.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "check.h"
+#include "children.h"
+#include "clock.h"
+#include "command.h"
+#include "handshake.h"
+#include "images.h"
+#include "log.h"
+#include "mem.h"
+#include "stream.h"
+
+#define CONFIG_SECONDS 30
+#define FAREWELL_MS 1000 /* for what an agent still has to say when it ends itself */
+
+/* [I] immutable after creation (and node_join), [L] loop role only, [n] lock */
+struct node {
+    struct loop *loop;                /* [I] */
+    struct router *router;            /* [I] */
+    struct command_service *commands; /* [I] agents only */
+    struct file_service *files;       /* [I] */
+    struct children *children;        /* [I] */
+    char *agent_dir;                  /* [I] */
+
+    pthread_mutex_t lock;
+    struct images *images; /* [n] opened with the first child */
+
+    struct stream *parent;         /* [L] agents only */
+    struct transport *parent_link; /* of node_join until the loop has it */
+    bool configured;               /* [L] */
+    bool parent_gone;              /* [L] */
+    struct err parent_why;         /* [L] until `joined` is posted */
+    sem_t joined;                  /* configured, or failed */
+    sem_t parted;                  /* the stream has closed */
+    void (*on_lost)(void *arg);    /* [L] NULL: nobody wants to know any more */
+    void *on_lost_arg;             /* [L] */
+};
+
+static struct node *
+create(uint32_t self, const char *name, struct err *err)
+{
+    struct node *n = xcalloc(1, sizeof *n);
+
+    n->loop = loop_create(err);
+    if (!n->loop || loop_start(n->loop, err) < 0) {
+        if (n->loop)
+            loop_destroy(n->loop);
+        free(n);
+        return NULL;
+    }
+    pthread_mutex_init(&n->lock, NULL);
+    sem_init(&n->joined, 0, 0);
+    sem_init(&n->parted, 0, 0);
+    n->router = router_create(n->loop, self, name);
+    n->children = children_create(n->router);
+    return n;
+}
+
+struct node *
+node_create(const char *agent_dir, struct err *err)
+{
+    struct node *n = create(CONTEXT_CONTROLLER, "controller", err);
+
+    if (n) {
+        n->agent_dir = xstrdup(agent_dir);
+        n->files = file_service_create(n->router, false);
+    }
+    return n;
+}
+
+struct node *
+node_create_agent(struct err *err)
+{
+    struct node *n = create(CONTEXT_NONE, "agent", err);
+
+    if (n) {
+        n->commands = command_service_create(n->router);
+        n->files = file_service_create(n->router, true);
+    }
+    return n;
+}
+
+/* ---- the agent's stream to its parent ---- */
+
+static void
+on_config(struct node *n, struct msg *m)
+{
+    struct config c;
+    struct err err;
+
+    if (config_parse(&c, m, &err) < 0) {
+        config_fini(&c);
+        stream_close(n->parent, &err, 0);
+        return;
+    }
+    log_set_level((int)c.log_level);
+    router_set_parent(n->router, n->parent, c.id, c.name, c.ancestors, c.ancestor_count);
+    stream_keepalive(n->parent, c.keepalive_ms);
+    log_debug("node", "context %u, %s, by way of %s", c.id, c.name, c.route);
+    config_fini(&c);
+    n->configured = true;
+    sem_post(&n->joined);
+}
+
+static void
+parent_frame(struct stream *s, struct msg *m, void *arg)
+{
+    struct node *n = arg;
+
+    if (n->configured) {
+        router_frame(n->router, s, m);
+    } else {
+        on_config(n, m);
+        msg_unref(m);
+    }
+}
+
+static void
+parent_closed(struct stream *s, const struct err *why, void *arg)
+{
+    struct node *n = arg;
+
+    n->parent_gone = true;
+    log_debug("node", "the parent is gone: %s", why->msg);
+    if (n->configured) {
+        router_lost(n->router, s, why);
+        if (n->on_lost)
+            n->on_lost(n->on_lost_arg);
+    } else {
+        n->parent_why = *why;
+        sem_post(&n->joined);
+    }
+    sem_post(&n->parted);
+}
+
+static void
+join(void *arg)
+{
+    static const struct stream_events events = {.frame = parent_frame, .closed = parent_closed};
+    struct stream_options o = {.name = "parent"};
+    struct node *n = arg;
+
+    n->parent = stream_create(n->loop, n->parent_link, &o, &events, n);
+    /* A failure closes the stream, which reports it. */
+    if (stream_send(n->parent, hello_make(), NULL) < 0)
+        log_error("node", "cannot say HELLO");
+}
+
+static void
+forget_owner(void *arg)
+{
+    struct node *n = arg;
+
+    n->on_lost = NULL;
+}
+
+int
+node_join(
+    struct node *n, struct transport *parent, void (*on_lost)(void *), void *arg, struct err *err)
+{
+    struct timespec until;
+    int rc;
+
+    n->parent_link = parent;
+    n->on_lost = on_lost;
+    n->on_lost_arg = arg;
+    loop_sync(n->loop, join, n);
+    clock_gettime(CLOCK_REALTIME, &until); /* TSan does not know sem_clockwait */
+    until.tv_sec += CONFIG_SECONDS;
+    while ((rc = sem_timedwait(&n->joined, &until)) < 0 && errno == EINTR)
+        ;
+    if (rc < 0) {
+        loop_sync(n->loop, forget_owner, n); /* CONFIG may still come */
+        return err_set(err, ERR_TIMEOUT, "no CONFIG from the parent for %d s", CONFIG_SECONDS);
+    }
+    if (n->parent_why.code) {
+        *err = n->parent_why;
+        return err->code;
+    }
+    return 0;
+}
+
+static void
+part(void *arg)
+{
+    struct node *n = arg;
+    struct err why;
+
+    forget_owner(n); /* it is ending, and may have freed what on_lost would touch */
+    err_set(&why, ERR_CLOSED, "the agent ends");
+    if (!n->parent_gone)
+        stream_close(n->parent, &why, FAREWELL_MS);
+}
+
+/* ---- the rest ---- */
+
+void
+node_destroy(struct node *n)
+{
+    if (!n)
+        return;
+    children_destroy(n->children);
+    if (n->commands)
+        command_service_destroy(n->commands);
+    file_service_destroy(n->files);
+    if (n->parent) {
+        loop_sync(n->loop, part, n);
+        while (sem_wait(&n->parted) < 0)
+            ;
+        stream_unref(n->parent);
+    }
+    loop_stop(n->loop);
+    router_destroy(n->router);
+    loop_destroy(n->loop);
+    images_close(n->images);
+    sem_destroy(&n->joined);
+    sem_destroy(&n->parted);
+    pthread_mutex_destroy(&n->lock);
+    free(n->agent_dir);
+    free(n);
+}
+
+struct router *
+node_router(struct node *n)
+{
+    return n->router;
+}
+
+struct file_service *
+node_files(struct node *n)
+{
+    return n->files;
+}
+
+static int
+need_images(struct node *n, struct err *err)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&n->lock);
+    if (!n->images && n->agent_dir) {
+        n->images = images_open(n->agent_dir, err);
+        if (n->images)
+            children_set_images(n->children, n->images);
+        else
+            rc = err->code;
+    }
+    pthread_mutex_unlock(&n->lock);
+    return rc;
+}
+
+void
+node_use_ssh(struct node *n, ssh_connector connect)
+{
+    children_use_ssh(n->children, connect);
+}
+
+uint32_t
+node_open(struct node *n, const struct open_options *o, struct mailbox *mb, struct err *err)
+{
+    if (need_images(n, err) < 0)
+        return 0;
+    return children_open(n->children, o, mb, err);
+}
+
+void
+node_cancel_open(struct node *n, uint32_t seq)
+{
+    children_cancel(n->children, seq);
+}
+
+void
+node_close(struct node *n, uint32_t id, int64_t linger_ms)
+{
+    children_close(n->children, id, linger_ms);
+}
+
+void
+node_on_text(struct node *n, void (*fn)(const char *, const char *, void *), void *arg)
+{
+    children_on_text(n->children, fn, arg);
+}

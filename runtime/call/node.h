@@ -1,0 +1,88 @@
+/*
+ * A node: everything a process needs to be a context. The loop and its broker thread, the router, the
+ * services, and the children that were opened from here.
+ *
+ * One node a process is usual (the controller's, or the agent's), and nothing forbids more.
+ *
+ * Threading: any thread, unless a function says otherwise.
+ */
+#ifndef ORRERY_NODE_H
+#define ORRERY_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "file.h"
+#include "mailbox.h"
+#include "router.h"
+#include "ssh.h"
+#include "transport.h"
+
+struct node;
+
+/* A controller. agent_dir (copied): where the agents are that targets get, see images.h; it is read
+ * when the first child is opened. */
+struct node *node_create(const char *agent_dir, struct err *err) must_check;
+
+/* An agent's node: all but the stream to its parent, so that everyone can listen before the first
+ * message comes. */
+struct node *node_create_agent(struct err *err) must_check;
+/*
+ * Takes the transport to the parent, says HELLO, waits for CONFIG (30 s), and gives the node its id.
+ * on_lost is called on the loop role, once, when the parent is gone; not if this fails, and not once
+ * node_destroy was called.
+ */
+int node_join(struct node *n, struct transport *parent, void (*on_lost)(void *arg), void *arg,
+    struct err *err) must_check;
+
+/* Closes every child and waits until each is gone (each has a few seconds to finish), ends the
+ * services, stops the broker. No mailbox may be used with it afterwards. Not on the loop role. */
+void node_destroy(struct node *n);
+
+struct router *node_router(struct node *n);
+struct file_service *node_files(struct node *n);
+
+/* ---- children ---- */
+
+/* ssh_connect of ssh/ssh.h. A pointer, because the agent is linked without SSH. */
+typedef struct transport *(*ssh_connector)(const struct ssh_options *o, const atomic_bool *cancel,
+    struct ssh_report *report, struct err *err);
+/* Before the first child is opened. */
+void node_use_ssh(struct node *n, ssh_connector connect);
+
+/* How to open a child. Strings and lists are borrowed for the time of the call. */
+struct open_options {
+    const char *name;  /* "web1" */
+    const char *route; /* "ssh:web1" */
+    /* One of the three: a command on this machine that becomes an agent by way of a shell (its
+     * last argument is replaced: "{}" stands for the stub's text), SSH, or neither: a local child. */
+    const char *const *argv;
+    const struct ssh_options *ssh; /* its `command` is filled in here */
+    bool no_cache;                 /* leave nothing behind on the target */
+    const char *cache;             /* a directory for the agent to try first, or NULL */
+    bool deferred;                 /* see stream_options */
+    int64_t bootstrap_ms;          /* 0: the default */
+    int64_t keepalive_ms;          /* -1: the default of 15 s; 0: none */
+};
+
+/*
+ * Starts to open a child. The outcome is posted to mb once: handle HANDLE_HELLO, seq = the number
+ * returned; src = the id of the new context, payload pack: str hostname, str kernel, str machine,
+ * u32 pid, u32 uid, u64 bytes sent before the agent ran, str how (for -v); or FRAME_ERROR with
+ * payload pack u8 -code, str text. 0: nothing was started, see err.
+ */
+uint32_t node_open(
+    struct node *n, const struct open_options *o, struct mailbox *mb, struct err *err);
+/* Gives an opening up; its outcome is then ERR_CANCELLED. */
+void node_cancel_open(struct node *n, uint32_t seq);
+/* Closes a child: what was sent to it still goes out, then it is told to end, and has `linger_ms`
+ * for that. Its end is announced like any other (HANDLE_DEAD with ERR_CLOSED). No-op for others. */
+void node_close(struct node *n, uint32_t id, int64_t linger_ms);
+
+/* Where the stderr of children goes, line by line. Called on the loop role. Default: to this
+ * process's stderr, with the name in front. */
+void node_on_text(
+    struct node *n, void (*fn)(const char *name, const char *line, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,202 @@
+#include "openreq.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "mem.h"
+#include "process.h"
+#include "ssh.h"
+
+/* Strings that live as long as the request; all are wiped when freed, secrets or not. */
+struct openreq_private {
+    char **strings;
+    size_t string_count;
+    void **lists;
+    size_t list_count;
+    const char *const *argv; /* NULL for SSH */
+    ssh_connector connect;
+    struct ssh_options ssh;
+    struct ssh_report report;
+    char how[512];
+};
+
+static char *
+keep(struct openreq *q, char *s)
+{
+    struct openreq_private *p = q->p;
+
+    p->strings = xrealloc(p->strings, (p->string_count + 1) * sizeof *p->strings);
+    p->strings[p->string_count++] = s;
+    return s;
+}
+
+static const char *
+copy(struct openreq *q, const char *s)
+{
+    return s ? keep(q, xstrdup(s)) : NULL;
+}
+
+static const char **
+copy_list(struct openreq *q, const char *const *list)
+{
+    struct openreq_private *p = q->p;
+    const char **out;
+    size_t n = 0;
+
+    if (!list)
+        return NULL;
+    while (list[n])
+        n++;
+    out = xcalloc(n + 1, sizeof *out);
+    for (size_t i = 0; i < n; i++)
+        out[i] = copy(q, list[i]);
+    p->lists = xrealloc(p->lists, (p->list_count + 1) * sizeof *p->lists);
+    p->lists[p->list_count++] = out;
+    return out;
+}
+
+static void
+copy_ssh(struct openreq *q, const struct ssh_options *from, const char *command)
+{
+    struct ssh_options *to = &q->p->ssh;
+
+    *to = *from;
+    to->name = copy(q, from->name);
+    to->host = copy(q, from->host);
+    to->port = copy(q, from->port);
+    to->user = copy(q, from->user);
+    to->host_key_alias = copy(q, from->host_key_alias);
+    to->known_hosts = copy_list(q, from->known_hosts);
+    to->identities = copy_list(q, from->identities);
+    to->agent_socket = copy(q, from->agent_socket);
+    to->password = copy(q, from->password);
+    to->passphrase = copy(q, from->passphrase);
+    to->auth_order = copy_list(q, from->auth_order);
+    to->kex = copy(q, from->kex);
+    to->ciphers = copy(q, from->ciphers);
+    to->macs = copy(q, from->macs);
+    to->host_key_algorithms = copy(q, from->host_key_algorithms);
+    to->bind_address = copy(q, from->bind_address);
+    to->command = command;
+}
+
+/* A local child needs no stub: the agent is here, and runs from where it is. */
+static void
+plan_local(struct openreq *q, const struct images *im)
+{
+    const char *argv[] = {images_native(im), q->marker, NULL};
+
+    q->p->argv = copy_list(q, argv);
+    snprintf(q->p->how, sizeof q->p->how, "local process");
+}
+
+static void
+plan_command(struct openreq *q, const struct open_options *o, const char *script)
+{
+    const char **argv = copy_list(q, o->argv);
+
+    for (size_t i = 0; argv[i]; i++)
+        if (strcmp(argv[i], "{}") == 0)
+            argv[i] = copy(q, script);
+    q->p->argv = argv;
+    snprintf(q->p->how, sizeof q->p->how, "%s", o->argv[0]);
+}
+
+struct openreq *
+openreq_create(
+    const struct open_options *o, const struct images *im, ssh_connector ssh, struct err *err)
+{
+    struct openreq *q;
+    struct bootstrap_stub stub = {.no_cache = o->no_cache, .cache = o->cache};
+    char *text;
+
+    if (!im) {
+        err_set(err, ERR_BOOTSTRAP, "this process has no agents to open children with");
+        return NULL;
+    }
+    if (o->ssh && !ssh) {
+        err_set(err, ERR_CONNECT, "this context cannot open SSH connections itself");
+        return NULL;
+    }
+    if (!o->ssh && o->argv && !o->argv[0]) {
+        err_set(err, ERR_ARGUMENT, "%s: an empty command", o->name);
+        return NULL;
+    }
+    q = xcalloc(1, sizeof *q);
+    q->p = xcalloc(1, sizeof *q->p);
+    q->name = xstrdup(o->name);
+    q->route = xstrdup(o->route);
+    q->bootstrap_ms = o->bootstrap_ms;
+    q->keepalive_ms = o->keepalive_ms;
+    q->deferred = o->deferred;
+    random_hex(q->marker, BOOTSTRAP_MARKER / 2);
+    stub.marker = q->marker;
+    stub.hash = images_id(im);
+    q->p->connect = ssh;
+    if (!o->ssh && !o->argv) {
+        plan_local(q, im);
+    } else {
+        text = o->ssh ? bootstrap_command(&stub, err) : bootstrap_script(&stub, err);
+        if (!text) {
+            openreq_free(q);
+            return NULL;
+        }
+        keep(q, text);
+        if (o->ssh)
+            copy_ssh(q, o->ssh, text);
+        else
+            plan_command(q, o, text);
+    }
+    return q;
+}
+
+void
+openreq_free(struct openreq *q)
+{
+    if (!q)
+        return;
+    for (size_t i = 0; i < q->p->string_count; i++)
+        secret_free(q->p->strings[i]);
+    for (size_t i = 0; i < q->p->list_count; i++)
+        free(q->p->lists[i]);
+    free(q->p->strings);
+    free(q->p->lists);
+    free(q->p);
+    free(q->name);
+    free(q->route);
+    free(q);
+}
+
+bool
+openreq_blocks(const struct openreq *q)
+{
+    return !q->p->argv;
+}
+
+struct transport *
+openreq_connect(struct openreq *q, const atomic_bool *cancel, struct err *err)
+{
+    struct process_options process = {.argv = q->p->argv};
+    struct ssh_report *r = &q->p->report;
+    struct transport *t;
+
+    if (q->p->argv)
+        return process_spawn(&process, err);
+    t = q->p->connect(&q->p->ssh, cancel, r, err);
+    if (t)
+        snprintf(q->p->how, sizeof q->p->how,
+            "ssh %s, host key %s, %s; resolve %.1f ms, connect %.1f, key exchange %.1f, "
+            "authentication %.1f, exec %.1f",
+            r->address, r->fingerprint, r->auth, (double)r->resolve_us / 1e3,
+            (double)r->connect_us / 1e3, (double)r->kex_us / 1e3, (double)r->auth_us / 1e3,
+            (double)r->exec_us / 1e3);
+    return t;
+}
+
+const char *
+openreq_how(const struct openreq *q)
+{
+    return q->p->how;
+}

@@ -1,0 +1,34 @@
+/*
+ * A request to open a child, with its own copy of everything that it needs, so that a thread can work
+ * on it; and the step from the request to a transport.
+ */
+#ifndef ORRERY_OPENREQ_H
+#define ORRERY_OPENREQ_H
+
+#include <stdatomic.h>
+
+#include "bootstrap.h"
+#include "images.h"
+#include "node.h"
+
+struct openreq {
+    char *name, *route;
+    char marker[BOOTSTRAP_MARKER + 1];
+    int64_t bootstrap_ms, keepalive_ms;
+    bool deferred;
+    struct openreq_private *p;
+};
+
+/* Returns owned; NULL with err where the options cannot be (no agents installed, no SSH here). */
+struct openreq *openreq_create(const struct open_options *o, const struct images *im,
+    ssh_connector ssh, struct err *err) must_check;
+/* Wipes secrets. */
+void openreq_free(struct openreq *q);
+/* Does connecting block, so that it wants a thread? */
+bool openreq_blocks(const struct openreq *q);
+/* Connects or spawns. `cancel` ends it early. Returns owned, or NULL with err. */
+struct transport *openreq_connect(struct openreq *q, const atomic_bool *cancel, struct err *err);
+/* How it was reached, for logs: "ssh 10.0.0.7, publickey, SHA256:..., connect 4 ms ...". */
+const char *openreq_how(const struct openreq *q);
+
+#endif

@@ -1,0 +1,414 @@
+#include "loop.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "log.h"
+#include "mem.h"
+
+#define CHILD_POLL_MS 50
+
+struct reaped {
+    STAILQ_ENTRY(reaped) link;
+    void (*destroy)(void *);
+    void *object;
+};
+
+STAILQ_HEAD(work_list, loop_work);
+STAILQ_HEAD(reap_list, reaped);
+
+/* [I] set at creation, [L] loop role only, [w] work_lock, [a] atomic */
+struct loop {
+    struct event_base *base; /* [L] */
+    pthread_t thread;        /* [I] after loop_start */
+    bool started;            /* [I] after loop_start */
+    atomic_ulong holder;     /* [a] pthread_t of who runs the loop, 0: nobody */
+    int wake_fd;             /* [I] eventfd */
+    struct loop_fd wake;     /* [L] */
+    struct reap_list reap;   /* [L] */
+    bool busy;               /* [L] work was deferred by the role itself: do not sleep on it */
+    bool stopping;           /* [L] */
+    pthread_mutex_t work_lock;
+    struct work_list work; /* [w] */
+};
+
+/* The end of an iteration. Takes what is there by now and no more: work that goes on deferring itself
+ * (a stream whose input never ends) must leave descriptors and timers their turn. What is reaped while
+ * work runs waits for the next round, so that work deferred before a loop_reap always runs before it. */
+static void
+finish_iteration(struct loop *loop)
+{
+    struct work_list works = STAILQ_HEAD_INITIALIZER(works);
+    struct reap_list reaps = STAILQ_HEAD_INITIALIZER(reaps);
+    struct loop_work *w;
+    struct reaped *r;
+
+    loop->busy = false;
+    pthread_mutex_lock(&loop->work_lock);
+    STAILQ_CONCAT(&works, &loop->work);
+    pthread_mutex_unlock(&loop->work_lock);
+    STAILQ_CONCAT(&reaps, &loop->reap);
+    while ((w = STAILQ_FIRST(&works))) {
+        STAILQ_REMOVE_HEAD(&works, link);
+        w->fn(w);
+    }
+    while ((r = STAILQ_FIRST(&reaps))) {
+        STAILQ_REMOVE_HEAD(&reaps, link);
+        r->destroy(r->object);
+        free(r);
+    }
+}
+
+static bool
+has_pending(struct loop *loop)
+{
+    bool work;
+
+    pthread_mutex_lock(&loop->work_lock);
+    work = !STAILQ_EMPTY(&loop->work);
+    pthread_mutex_unlock(&loop->work_lock);
+    return work || !STAILQ_EMPTY(&loop->reap);
+}
+
+static void
+on_wake(struct loop_fd *f, int events)
+{
+    uint64_t n;
+
+    if (read(f->fd, &n, sizeof n) < 0 && errno != EAGAIN)
+        log_error("loop", "eventfd: %s", strerror(errno));
+}
+
+struct loop *
+loop_create(struct err *err)
+{
+    struct loop *loop = xcalloc(1, sizeof *loop);
+    struct event_config *config = event_config_new();
+
+    must(config);
+    /* Other threads never touch the base: no locks, and no wake-up descriptor of libevent's own. */
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    loop->base = event_base_new_with_config(config);
+    event_config_free(config);
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (!loop->base || loop->wake_fd < 0) {
+        err_errno(err, ERR_SYSTEM, errno, "cannot create an event loop");
+        if (loop->base)
+            event_base_free(loop->base);
+        if (loop->wake_fd >= 0)
+            close(loop->wake_fd);
+        free(loop);
+        return NULL;
+    }
+    pthread_mutex_init(&loop->work_lock, NULL);
+    STAILQ_INIT(&loop->work);
+    STAILQ_INIT(&loop->reap);
+    loop_fd_init(&loop->wake, loop, loop->wake_fd, on_wake);
+    loop_fd_watch(&loop->wake, LOOP_READ);
+    return loop;
+}
+
+static void *
+broker(void *arg)
+{
+    struct loop *loop = arg;
+
+    pthread_setname_np(pthread_self(), "orrery-broker");
+    atomic_store(&loop->holder, (unsigned long)pthread_self());
+    while (!loop->stopping) {
+        bool busy = loop->busy || !STAILQ_EMPTY(&loop->reap);
+
+        event_base_loop(loop->base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        finish_iteration(loop);
+    }
+    while (has_pending(loop))
+        finish_iteration(loop);
+    atomic_store(&loop->holder, 0);
+    return NULL;
+}
+
+int
+loop_start(struct loop *loop, struct err *err)
+{
+    pthread_attr_t attr;
+    sigset_t all, old;
+    int rc;
+
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 256u << 10);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(&loop->thread, &attr, broker, loop);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    if (rc != 0)
+        return err_errno(err, ERR_SYSTEM, rc, "cannot start the broker thread");
+    loop->started = true;
+    return 0;
+}
+
+struct stop_work {
+    struct loop_work work;
+    struct loop *loop;
+};
+
+static void
+stop(struct loop_work *w)
+{
+    struct stop_work *s = (struct stop_work *)w;
+
+    s->loop->stopping = true;
+}
+
+void
+loop_stop(struct loop *loop)
+{
+    struct stop_work s = {.work.fn = stop, .loop = loop};
+
+    if (!loop->started)
+        return;
+    loop_defer(loop, &s.work);
+    pthread_join(loop->thread, NULL);
+    loop->started = false;
+}
+
+void
+loop_destroy(struct loop *loop)
+{
+    loop_stop(loop);
+    while (has_pending(loop))
+        finish_iteration(loop);
+    loop_fd_fini(&loop->wake);
+    close(loop->wake_fd);
+    event_base_free(loop->base);
+    pthread_mutex_destroy(&loop->work_lock);
+    free(loop);
+}
+
+bool
+loop_holds(const struct loop *loop)
+{
+    return atomic_load(&loop->holder) == (unsigned long)pthread_self();
+}
+
+void
+loop_defer(struct loop *loop, struct loop_work *work)
+{
+    uint64_t one = 1;
+    bool first;
+
+    pthread_mutex_lock(&loop->work_lock);
+    first = STAILQ_EMPTY(&loop->work);
+    STAILQ_INSERT_TAIL(&loop->work, work, link);
+    pthread_mutex_unlock(&loop->work_lock);
+    /* A waiting work has woken the loop already, and the loop itself looks before it sleeps. The write
+     * cannot fail: the counter has room. */
+    if (!first)
+        return;
+    if (loop_holds(loop))
+        loop->busy = true;
+    else if (write(loop->wake_fd, &one, sizeof one) < 0)
+        log_error("loop", "eventfd: %s", strerror(errno));
+}
+
+struct sync_work {
+    struct loop_work work;
+    void (*fn)(void *arg);
+    void *arg;
+    sem_t done;
+};
+
+static void
+run_sync(struct loop_work *w)
+{
+    struct sync_work *s = (struct sync_work *)w;
+
+    s->fn(s->arg);
+    sem_post(&s->done);
+}
+
+void
+loop_sync(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+    struct sync_work s = {.work.fn = run_sync, .fn = fn, .arg = arg};
+
+    if (loop_holds(loop) || !loop->started) {
+        fn(arg);
+        return;
+    }
+    sem_init(&s.done, 0, 0);
+    loop_defer(loop, &s.work);
+    while (sem_wait(&s.done) < 0)
+        ;
+    sem_destroy(&s.done);
+}
+
+void
+loop_reap(struct loop *loop, void (*destroy)(void *), void *object)
+{
+    struct reaped *r = xmalloc(sizeof *r);
+
+    *r = (struct reaped){.destroy = destroy, .object = object};
+    STAILQ_INSERT_TAIL(&loop->reap, r, link);
+}
+
+/* ---- descriptors ---- */
+
+static void
+on_fd(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop_fd *f = arg;
+
+    f->fn(f, what & EV_WRITE ? LOOP_WRITE : LOOP_READ);
+}
+
+void
+loop_fd_init(struct loop_fd *f, struct loop *loop, int fd, void (*fn)(struct loop_fd *, int))
+{
+    *f = (struct loop_fd){.loop = loop, .fn = fn, .fd = fd};
+    event_assign(&f->read, loop->base, fd, EV_READ | EV_PERSIST, on_fd, f);
+    event_assign(&f->write, loop->base, fd, EV_WRITE | EV_PERSIST, on_fd, f);
+}
+
+static void
+watch(struct event *ev, bool on)
+{
+    if (on ? event_add(ev, NULL) < 0 : event_del(ev) < 0)
+        log_error("loop", "cannot %s fd %d: %s", on ? "watch" : "stop watching", event_get_fd(ev),
+            strerror(errno));
+}
+
+void
+loop_fd_watch(struct loop_fd *f, int events)
+{
+    int changed = f->watched ^ events;
+
+    if (changed & LOOP_READ)
+        watch(&f->read, events & LOOP_READ);
+    if (changed & LOOP_WRITE)
+        watch(&f->write, events & LOOP_WRITE);
+    f->watched = events;
+}
+
+void
+loop_fd_fini(struct loop_fd *f)
+{
+    if (!f->loop)
+        return;
+    loop_fd_watch(f, 0);
+    f->loop = NULL;
+}
+
+/* ---- timers ---- */
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop_timer *t = arg;
+
+    t->fn(t);
+}
+
+void
+loop_timer_init(struct loop_timer *t, struct loop *loop, void (*fn)(struct loop_timer *))
+{
+    *t = (struct loop_timer){.loop = loop, .fn = fn};
+    evtimer_assign(&t->ev, loop->base, on_timer, t);
+}
+
+void
+loop_timer_set(struct loop_timer *t, int64_t ms)
+{
+    struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    evtimer_add(&t->ev, &tv);
+}
+
+void
+loop_timer_stop(struct loop_timer *t)
+{
+    if (t->loop)
+        evtimer_del(&t->ev);
+}
+
+void
+loop_timer_fini(struct loop_timer *t)
+{
+    loop_timer_stop(t);
+    t->loop = NULL;
+}
+
+/* ---- children ---- */
+
+static void
+child_check(struct loop_child *c)
+{
+    int status = 0;
+    pid_t got = waitpid(c->pid, &status, WNOHANG);
+
+    if (got == 0) {
+        if (c->pidfd < 0)
+            loop_timer_set(&c->poll, CHILD_POLL_MS);
+        return;
+    }
+    if (got < 0) { /* somebody else's waitpid took it: what is unknown must not look like success */
+        log_warn("loop", "child %d was reaped elsewhere: %s", (int)c->pid, strerror(errno));
+        status = W_EXITCODE(255, 0);
+    }
+    loop_child_fini(c);
+    c->fn(c, status);
+}
+
+static void
+on_child_fd(struct loop_fd *f, int events)
+{
+    child_check(owner_of(f, struct loop_child, fd));
+}
+
+static void
+on_child_timer(struct loop_timer *t)
+{
+    child_check(owner_of(t, struct loop_child, poll));
+}
+
+void
+loop_child_init(
+    struct loop_child *c, struct loop *loop, pid_t pid, void (*fn)(struct loop_child *, int))
+{
+    *c = (struct loop_child){.loop = loop, .fn = fn, .pid = pid};
+    c->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (c->pidfd >= 0) { /* close-on-exec by definition */
+        loop_fd_init(&c->fd, loop, c->pidfd, on_child_fd);
+        loop_fd_watch(&c->fd, LOOP_READ);
+    } else {
+        loop_timer_init(&c->poll, loop, on_child_timer);
+        loop_timer_set(&c->poll, CHILD_POLL_MS);
+    }
+}
+
+void
+loop_child_fini(struct loop_child *c)
+{
+    if (!c->loop)
+        return;
+    if (c->pidfd >= 0) {
+        loop_fd_fini(&c->fd);
+        close(c->pidfd);
+        c->pidfd = -1;
+    } else {
+        loop_timer_fini(&c->poll);
+    }
+    c->loop = NULL;
+}

@@ -1,0 +1,554 @@
+#include "router.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+
+#define BUCKETS 256
+
+struct handle {
+    LIST_ENTRY(handle) link;
+    uint32_t number;
+    enum handle_policy policy;
+    const struct handle_ops *ops;
+    void *arg;
+};
+
+LIST_HEAD(context_list, context);
+LIST_HEAD(handle_list, handle);
+
+/* [I] immutable once messages flow, [L] loop role only, [r] lock, [a] atomic. Under `lock` no other
+ * lock is taken. */
+struct router {
+    struct loop *loop;     /* [I] */
+    uint32_t self;         /* [I] */
+    char *name;            /* [I] */
+    struct stream *parent; /* [I] NULL in the controller */
+    uint32_t *ancestors;   /* [I] nearest first */
+    size_t ancestor_count; /* [I] */
+    atomic_uint next_id;   /* [a] */
+    atomic_ulong dropped;  /* [a] messages that policy refused */
+
+    pthread_mutex_t lock;
+    struct context_list contexts[BUCKETS]; /* [r] each holds a reference */
+    struct handle_list handles[BUCKETS];   /* [r] removed by the loop role only */
+    struct msg_queue local;                /* [r] from this process to itself */
+    bool local_pending;                    /* [r] */
+    struct loop_work deliver_local;        /* [r] */
+};
+
+static void on_local(struct loop_work *w);
+
+struct router *
+router_create(struct loop *loop, uint32_t self, const char *name)
+{
+    struct router *r = xcalloc(1, sizeof *r);
+
+    r->loop = loop;
+    r->self = self;
+    r->name = xstrdup(name);
+    atomic_init(&r->next_id, self + 1);
+    pthread_mutex_init(&r->lock, NULL);
+    TAILQ_INIT(&r->local);
+    r->deliver_local.fn = on_local;
+    return r;
+}
+
+void
+router_destroy(struct router *r)
+{
+    for (int i = 0; i < BUCKETS; i++) {
+        struct context *c;
+
+        expect(LIST_EMPTY(&r->handles[i]));
+        while ((c = LIST_FIRST(&r->contexts[i]))) {
+            LIST_REMOVE(c, link);
+            context_unref(c);
+        }
+    }
+    msg_queue_clear(&r->local);
+    stream_unref(r->parent);
+    pthread_mutex_destroy(&r->lock);
+    free(r->ancestors);
+    free(r->name);
+    free(r);
+}
+
+struct loop *
+router_loop(const struct router *r)
+{
+    return r->loop;
+}
+
+uint32_t
+router_self(const struct router *r)
+{
+    return r->self;
+}
+
+uint32_t
+router_ancestors(const struct router *r, uint32_t *out, uint32_t max)
+{
+    uint32_t n = r->ancestor_count < max ? (uint32_t)r->ancestor_count : max;
+
+    if (n)
+        memcpy(out, r->ancestors, n * sizeof *out);
+    return n;
+}
+
+/* ---- contexts ---- */
+
+uint32_t
+router_new_id(struct router *r)
+{
+    return atomic_fetch_add(&r->next_id, 1);
+}
+
+struct context *
+context_ref(struct context *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void
+context_unref(struct context *c)
+{
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    stream_unref(c->stream);
+    free(c->name);
+    free(c->route);
+    free(c);
+}
+
+static struct context *
+context_create(struct router *r, struct stream *s, uint32_t id, const char *name, const char *route)
+{
+    struct context *c = xcalloc(1, sizeof *c);
+
+    atomic_init(&c->refs, 1);
+    c->id = id;
+    c->name = xstrdup(name);
+    c->route = xstrdup(route);
+    c->stream = s ? stream_ref(s) : NULL;
+    c->router = r;
+    return c;
+}
+
+/* Lock held. Borrowed. */
+static struct context *
+find(struct router *r, uint32_t id)
+{
+    struct context *c;
+
+    LIST_FOREACH(c, &r->contexts[id % BUCKETS], link)
+        if (c->id == id)
+            return c;
+    return NULL;
+}
+
+/* Takes a reference for the table. */
+static void
+enter(struct router *r, struct context *c)
+{
+    context_ref(c); /* not inside the macro, which evaluates its argument more than once */
+    pthread_mutex_lock(&r->lock);
+    LIST_INSERT_HEAD(&r->contexts[c->id % BUCKETS], c, link);
+    pthread_mutex_unlock(&r->lock);
+}
+
+struct context *
+router_add_child(
+    struct router *r, struct stream *s, uint32_t id, const char *name, const char *route)
+{
+    struct context *c = context_create(r, s, id, name, route);
+
+    c->via = id;
+    enter(r, c);
+    return c;
+}
+
+void
+router_set_parent(struct router *r, struct stream *s, uint32_t self, const char *name,
+    const uint32_t *ancestors, size_t count)
+{
+    r->self = self;
+    free(r->name);
+    r->name = xstrdup(name);
+    atomic_store(&r->next_id, self + 1);
+    r->parent = stream_ref(s);
+    r->ancestors = xcalloc(count, sizeof *ancestors);
+    memcpy(r->ancestors, ancestors, count * sizeof *ancestors);
+    r->ancestor_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const char *what = ancestors[i] == CONTEXT_CONTROLLER ? "controller" : "parent";
+        struct context *c = context_create(r, s, ancestors[i], what, what);
+
+        enter(r, c);
+        context_unref(c);
+    }
+}
+
+struct context *
+router_context(struct router *r, uint32_t id)
+{
+    struct context *c;
+    char name[32];
+
+    pthread_mutex_lock(&r->lock);
+    c = find(r, id);
+    if (c)
+        context_ref(c);
+    pthread_mutex_unlock(&r->lock);
+    if (c)
+        return c;
+    if (id == r->self)
+        return context_create(r, NULL, id, r->name, r->name);
+    if (!r->parent)
+        return NULL;
+    snprintf(name, sizeof name, "context %u", id);
+    return context_create(r, r->parent, id, name, name);
+}
+
+/* ---- messages ---- */
+
+static bool
+above(const struct router *r, uint32_t id)
+{
+    if (id == r->self)
+        return true;
+    for (size_t i = 0; i < r->ancestor_count; i++)
+        if (r->ancestors[i] == id)
+            return true;
+    return false;
+}
+
+static void
+refuse(struct router *r, struct msg *m, const struct err *why)
+{
+    atomic_fetch_add_explicit(&r->dropped, 1, memory_order_relaxed);
+    router_reply_error(r, &m->h, why);
+    msg_unref(m);
+}
+
+/* A copy, without ops where there is none. Loop role: only that removes handles. */
+static struct handle
+lookup(struct router *r, uint32_t number)
+{
+    struct handle found = {0};
+    struct handle *h;
+
+    pthread_mutex_lock(&r->lock);
+    LIST_FOREACH(h, &r->handles[number % BUCKETS], link)
+        if (h->number == number) {
+            found = *h;
+            break;
+        }
+    pthread_mutex_unlock(&r->lock);
+    return found;
+}
+
+/* A message for this process. Loop role; takes m. */
+static void
+deliver(struct router *r, struct msg *m)
+{
+    struct handle found = lookup(r, m->h.handle);
+    struct err why;
+
+    if (!found.ops) {
+        log_debug("route", "nobody listens on %s (from context %u)", frame_handle_name(m->h.handle),
+            m->h.src);
+        err_set(&why, ERR_NO_HANDLE, "nobody listens on handle %s in %s",
+            frame_handle_name(m->h.handle), r->name);
+        refuse(r, m, &why);
+        return;
+    }
+    if (found.policy == HANDLE_FROM_PARENT && !above(r, m->h.auth)) {
+        log_warn("route", "%s from context %u with the authority of %u: refused",
+            frame_handle_name(m->h.handle), m->h.src, m->h.auth);
+        err_set(&why, ERR_DENIED, "%s takes %s only from its parents", r->name,
+            frame_handle_name(m->h.handle));
+        refuse(r, m, &why);
+        return;
+    }
+    found.ops->message(r, m, found.arg);
+}
+
+static void
+on_local(struct loop_work *w)
+{
+    struct router *r = owner_of(w, struct router, deliver_local);
+    struct msg_queue batch;
+    struct msg *m;
+
+    /* Those that are there: their receivers may send more, which must not keep the loop here. */
+    TAILQ_INIT(&batch);
+    pthread_mutex_lock(&r->lock);
+    r->local_pending = false;
+    TAILQ_CONCAT(&batch, &r->local, link);
+    pthread_mutex_unlock(&r->lock);
+    while ((m = TAILQ_FIRST(&batch))) {
+        TAILQ_REMOVE(&batch, m, link);
+        deliver(r, m);
+    }
+}
+
+/* Takes m. */
+static void
+send_local(struct router *r, struct msg *m)
+{
+    bool tell;
+
+    pthread_mutex_lock(&r->lock);
+    TAILQ_INSERT_TAIL(&r->local, m, link);
+    tell = !r->local_pending;
+    r->local_pending = true;
+    pthread_mutex_unlock(&r->lock);
+    if (tell)
+        loop_defer(r->loop, &r->deliver_local);
+}
+
+int
+router_send(struct context *c, struct msg *m, struct err *err)
+{
+    struct router *r = c->router;
+    int rc;
+
+    m->h.dst = c->id;
+    m->h.src = m->h.auth = r->self;
+    if (!c->stream) {
+        send_local(r, m);
+        return 0;
+    }
+    rc = stream_send(c->stream, m, err);
+    return rc;
+}
+
+/* Sends on with the header as it is; what cannot go is answered or dropped. Takes m. */
+static void
+forward(struct router *r, const struct stream *from, struct msg *m)
+{
+    struct stream *s = NULL;
+    struct context *c;
+    struct err why;
+
+    pthread_mutex_lock(&r->lock);
+    c = find(r, m->h.dst);
+    /* Never back to where it came from: the parent would drop it, and its sender would wait for ever. */
+    if (c && c->stream && c->stream != from)
+        s = stream_ref(c->stream);
+    pthread_mutex_unlock(&r->lock);
+    if (!s) {
+        err_set(&why, ERR_DEAD, "context %u is not known here (any more)", m->h.dst);
+        refuse(r, m, &why);
+        return;
+    }
+    msg_ref(m);
+    if (stream_send(s, m, &why) < 0)
+        router_reply_error(r, &m->h, &why);
+    msg_unref(m);
+    stream_unref(s);
+}
+
+/* Reverse-path check of a message that came from below: 0 and the stamp, or negative. */
+static int
+stamp(struct router *r, struct stream *s, struct msg *m)
+{
+    struct context *c;
+    uint32_t via = 0;
+
+    pthread_mutex_lock(&r->lock);
+    c = find(r, m->h.src);
+    if (c && c->stream == s)
+        via = c->via;
+    pthread_mutex_unlock(&r->lock);
+    if (!via) {
+        atomic_fetch_add_explicit(&r->dropped, 1, memory_order_relaxed);
+        log_warn("route", "%s sent a message as context %u, which it is not: dropped",
+            stream_name(s), m->h.src);
+        return ERR_DENIED;
+    }
+    m->h.auth = via;
+    return 0;
+}
+
+void
+router_frame(struct router *r, struct stream *s, struct msg *m)
+{
+    bool below = s != r->parent;
+    struct err why;
+
+    if (below && stamp(r, s, m) < 0) {
+        msg_unref(m);
+        return;
+    }
+    if (m->h.dst == r->self) {
+        deliver(r, m);
+    } else if (below && !above(r, m->h.dst)) {
+        log_warn("route", "%s to context %u: siblings may not talk", stream_name(s), m->h.dst);
+        err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
+        refuse(r, m, &why);
+    } else {
+        forward(r, s, m);
+    }
+}
+
+void
+router_reply(struct router *r, const struct frame_header *to, struct msg *m)
+{
+    struct context *c;
+
+    if (!to->reply || to->src == CONTEXT_NONE || !(c = router_context(r, to->src))) {
+        msg_unref(m);
+        return;
+    }
+    m->h.handle = to->reply;
+    m->h.seq = to->seq;
+    if (router_send(c, m, NULL) < 0)
+        log_debug("route", "the answer to context %u is lost with it", to->src);
+    context_unref(c);
+}
+
+void
+router_reply_error(struct router *r, const struct frame_header *to, const struct err *err)
+{
+    if (to->reply)
+        router_reply(r, to, msg_dead(to, err, r->name));
+}
+
+/* ---- handles ---- */
+
+uint32_t
+router_listen(struct router *r, uint32_t number, enum handle_policy policy,
+    const struct handle_ops *ops, void *arg)
+{
+    struct handle *h = xcalloc(1, sizeof *h), *other;
+    bool taken;
+
+    *h = (struct handle){.number = number, .policy = policy, .ops = ops, .arg = arg};
+    pthread_mutex_lock(&r->lock);
+    do {
+        if (!number) {
+            random_bytes(&h->number, sizeof h->number);
+            h->number = (h->number | HANDLE_DYNAMIC) & 0x7fffffff;
+        }
+        taken = false;
+        LIST_FOREACH(other, &r->handles[h->number % BUCKETS], link)
+            taken = taken || other->number == h->number;
+        must(!number || !taken);
+    } while (taken);
+    LIST_INSERT_HEAD(&r->handles[h->number % BUCKETS], h, link);
+    number = h->number;
+    pthread_mutex_unlock(&r->lock);
+    return number;
+}
+
+struct unlisten {
+    struct router *r;
+    uint32_t number;
+};
+
+static void
+unlisten(void *arg)
+{
+    struct unlisten *u = arg;
+    struct handle *h;
+
+    pthread_mutex_lock(&u->r->lock);
+    LIST_FOREACH(h, &u->r->handles[u->number % BUCKETS], link)
+        if (h->number == u->number)
+            break;
+    if (h)
+        LIST_REMOVE(h, link);
+    pthread_mutex_unlock(&u->r->lock);
+    free(h);
+}
+
+void
+router_unlisten(struct router *r, uint32_t number)
+{
+    struct unlisten u = {r, number};
+
+    loop_sync(r->loop, unlisten, &u);
+}
+
+static void
+announce(struct router *r, struct context *c, const struct err *why)
+{
+    uint32_t *numbers = NULL;
+    struct handle *h;
+    size_t count = 0;
+
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < BUCKETS; i++)
+        LIST_FOREACH(h, &r->handles[i], link)
+            if (h->ops->dead) {
+                numbers = xrealloc(numbers, (count + 1) * sizeof *numbers);
+                numbers[count++] = h->number;
+            }
+    pthread_mutex_unlock(&r->lock);
+    /* Each is looked up again: the one before may have removed it. */
+    for (size_t i = 0; i < count; i++) {
+        struct handle found = lookup(r, numbers[i]);
+
+        if (found.ops && found.ops->dead)
+            found.ops->dead(r, c, why, found.arg);
+    }
+    free(numbers);
+}
+
+void
+router_lost(struct router *r, struct stream *s, const struct err *why)
+{
+    struct context_list lost = LIST_HEAD_INITIALIZER(lost);
+    struct context *c, *next;
+
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < BUCKETS; i++)
+        for (c = LIST_FIRST(&r->contexts[i]); c; c = next) {
+            next = LIST_NEXT(c, link);
+            if (c->stream != s)
+                continue;
+            LIST_REMOVE(c, link);
+            LIST_INSERT_HEAD(&lost, c, link);
+            atomic_store(&c->dead, true);
+        }
+    pthread_mutex_unlock(&r->lock);
+    while ((c = LIST_FIRST(&lost))) {
+        LIST_REMOVE(c, link);
+        announce(r, c, why);
+        context_unref(c);
+    }
+}
+
+/* ---- mailboxes ---- */
+
+static void
+post_message(struct router *r, struct msg *m, void *arg)
+{
+    mailbox_post(arg, m);
+}
+
+static void
+post_dead(struct router *r, struct context *c, const struct err *why, void *arg)
+{
+    struct frame_header to = {.src = r->self, .dst = c->id, .reply = HANDLE_DEAD};
+
+    mailbox_post(arg, msg_dead(&to, why, c->name));
+}
+
+uint32_t
+router_listen_mailbox(
+    struct router *r, uint32_t handle, enum handle_policy policy, struct mailbox *mb)
+{
+    static const struct handle_ops ops = {.message = post_message, .dead = post_dead};
+
+    return router_listen(r, handle, policy, &ops, mb);
+}

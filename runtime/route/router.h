@@ -1,0 +1,115 @@
+/*
+ * The router of a process: which contexts there are, which stream leads to them, who listens on which
+ * handle here, and who may.
+ *
+ *   stream --frame--> router --(dst is another)--> stream of dst
+ *                       |----(dst is us)--> handle: its function, on the loop role
+ *
+ * Trust. A message that comes from a child stream is stamped: auth becomes the child's id, and its src
+ * must be that child or something behind it, else it is dropped, counted and logged with its true
+ * origin. What comes from the parent is believed. A handle with HANDLE_FROM_PARENT takes only messages
+ * whose auth is this context or an ancestor; one with HANDLE_FROM_ANYONE takes all (replies, receivers
+ * that were handed out).
+ *
+ * Threading: router_send and the handle functions from any thread; the rest says. Locks: the router's
+ * own lock (table of contexts, table of handles) is taken before no other; router_send to a context
+ * that has a stream takes none of it.
+ */
+#ifndef ORRERY_ROUTER_H
+#define ORRERY_ROUTER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "err.h"
+#include "loop.h"
+#include "mailbox.h"
+#include "msg.h"
+#include "stream.h"
+
+struct router;
+
+/*
+ * A context as this process sees it. Counted; stays valid after the context died. Fields are constant
+ * after creation, but for `dead`.
+ */
+struct context {
+    atomic_uint refs;
+    uint32_t id;
+    char *name;            /* "web1" */
+    char *route;           /* "ssh:web1", for errors: how one gets there from the controller */
+    struct stream *stream; /* the stream towards it; NULL: this process itself */
+    struct router *router;
+    uint32_t via; /* the direct child it is or is behind; 0 for what is not below us */
+    atomic_bool dead;
+    LIST_ENTRY(context) link; /* the router's table, under its lock */
+};
+
+struct router *router_create(struct loop *loop, uint32_t self, const char *name);
+/* After every stream has closed and every handle was removed. */
+void router_destroy(struct router *r);
+struct loop *router_loop(const struct router *r);
+uint32_t router_self(const struct router *r);
+/* Copies up to `max` ancestors, nearest first; returns how many. */
+uint32_t router_ancestors(const struct router *r, uint32_t *out, uint32_t max);
+
+/* ---- contexts ---- */
+
+/* A new context id, unique in the tree below this process. Any thread. */
+uint32_t router_new_id(struct router *r);
+/* A direct child reached by `s` (a reference is taken). Loop role. Returns one reference. */
+struct context *router_add_child(
+    struct router *r, struct stream *s, uint32_t id, const char *name, const char *route);
+/* The parent's stream: the way to everything that is not below us. Agents call it once, before any
+ * message. `self` and `name` are this process's own from now on, `ancestors` are ids, nearest first.
+ * Loop role. */
+void router_set_parent(struct router *r, struct stream *s, uint32_t self, const char *name,
+    const uint32_t *ancestors, size_t count);
+/* A reference to the context with that id: one of ours, our own, or (in an agent) anything above.
+ * NULL if the way to it is unknown. Any thread. */
+struct context *router_context(struct router *r, uint32_t id);
+struct context *context_ref(struct context *c);
+void context_unref(struct context *c);
+
+/* What a stream's upcalls hand to the router. Loop role. */
+void router_frame(struct router *r, struct stream *s, struct msg *m); /* takes m */
+void router_lost(struct router *r, struct stream *s, const struct err *why);
+
+/* ---- messages ---- */
+
+/* Sends m (taken) to c: fills dst, src (self) and auth (self); the rest is the caller's. A message
+ * to this process itself goes to its handle on the loop role. Any thread. */
+int router_send(struct context *c, struct msg *m, struct err *err) must_check;
+/* Answers the message `to`: handle = to.reply, seq = to.seq, dst = to.src. Takes m. Silently dropped
+ * where to.reply is 0; a lost peer is no error here, since it wants no answer. Any thread. */
+void router_reply(struct router *r, const struct frame_header *to, struct msg *m);
+/* The same with an error. */
+void router_reply_error(struct router *r, const struct frame_header *to, const struct err *err);
+
+/* ---- handles ---- */
+
+enum handle_policy { HANDLE_FROM_PARENT, HANDLE_FROM_ANYONE };
+
+struct handle_ops {
+    /* A message for this handle, on the loop role. Takes m. Must not block. */
+    void (*message)(struct router *r, struct msg *m, void *arg);
+    /* A context is lost (borrowed; with everything behind it, one call each). May be NULL. */
+    void (*dead)(struct router *r, struct context *c, const struct err *why, void *arg);
+};
+
+/* Listens on handle `number`, or on a new dynamic one if it is 0; returns the number. Dynamic numbers are
+ * random, so that a context knows only those that it was given. ops and arg outlive the handle. Any
+ * thread. */
+uint32_t router_listen(struct router *r, uint32_t number, enum handle_policy policy,
+    const struct handle_ops *ops, void *arg);
+/* Afterwards no function of the handle runs any more (waits for one that does, unless called from
+ * inside it). Any thread. */
+void router_unlisten(struct router *r, uint32_t number);
+/* A dynamic handle whose messages are posted to a mailbox, as is (FRAME_DEAD with handle HANDLE_DEAD,
+ * src = the context, for each lost context). The mailbox outlives the handle. Any thread. */
+uint32_t router_listen_mailbox(
+    struct router *r, uint32_t handle, enum handle_policy policy, struct mailbox *mb);
+
+#endif

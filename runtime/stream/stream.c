@@ -1,0 +1,382 @@
+#include "stream_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "clock.h"
+#include "log.h"
+
+#define BOOTSTRAP_MS 60000
+#define LAST_READS 64 /* of LAST_WORDS each */
+
+struct stream *
+stream_ref(struct stream *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void
+stream_unref(struct stream *s)
+{
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    must(s->state == CLOSED && !s->transport);
+    pthread_mutex_destroy(&s->lock);
+    framer_fini(&s->framer);
+    bootstrap_destroy(s->bootstrap);
+    outq_fini(&s->out);
+    free(s->name);
+    free(s);
+}
+
+const char *
+stream_name(const struct stream *s)
+{
+    return s->name;
+}
+
+uint64_t
+stream_uploaded(const struct stream *s)
+{
+    return s->out.image_total;
+}
+
+const char *
+stream_last_words(const struct stream *s)
+{
+    return s->words;
+}
+
+/* ---- output ---- */
+
+/* Everything that waits, as far as it goes. Lock held; loop role. */
+void
+stream_flush(struct stream *s)
+{
+    if (s->broken || s->state == CLOSED)
+        return;
+    if (s->transport->ops->flush(s->transport) < 0 ||
+        (s->state == BOOTING ? outq_write_image : outq_write)(&s->out, s->transport) < 0)
+        s->broken = true;
+}
+
+/* Lock held; loop role. */
+struct outcome
+stream_look(struct stream *s)
+{
+    struct outcome o = {.broken = s->broken};
+
+    if (!o.broken && s->state == CLOSING && outq_empty(&s->out))
+        s->transport->ops->shutdown(s->transport);
+    o.wants = !o.broken && s->transport->ops->wants_write(s->transport);
+    return o;
+}
+
+void
+stream_watch(struct stream *s, bool wants)
+{
+    if (s->transport->wfd >= 0) {
+        loop_fd_watch(&s->fd, LOOP_READ);
+        loop_fd_watch(&s->wfd, wants ? LOOP_WRITE : 0);
+    } else {
+        loop_fd_watch(&s->fd, LOOP_READ | (wants ? LOOP_WRITE : 0));
+    }
+}
+
+void
+stream_fail(struct stream *s)
+{
+    struct err why = {0};
+
+    /* As much as a pipe holds: a far side that goes on talking must not keep the loop here. */
+    for (int i = 0; i < LAST_READS && s->state != CLOSED && stream_read_text(s); i++)
+        ;
+    if (s->state == CLOSED)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->transport->ops->end(s->transport, &why);
+    pthread_mutex_unlock(&s->lock);
+    if (s->state == BOOTING && s->bootstrap) {
+        char text[sizeof why.msg];
+
+        memcpy(text, why.msg, sizeof text);
+        bootstrap_explain(s->bootstrap, text, s->words, &why);
+    } else if (s->words[0]) {
+        size_t n = strlen(why.msg);
+
+        snprintf(why.msg + n, sizeof why.msg - n, "; its last words: %.300s", s->words);
+    }
+    pthread_mutex_lock(&s->lock);
+    if (s->state != CLOSING)
+        s->why = why;
+    pthread_mutex_unlock(&s->lock);
+    stream_finish(s);
+}
+
+/* What every piece of work on the loop ends with: errors, the end of a close, the poller. */
+static void
+settle(struct stream *s)
+{
+    struct outcome o;
+
+    if (s->state == CLOSED)
+        return;
+    pthread_mutex_lock(&s->lock);
+    o = stream_look(s);
+    pthread_mutex_unlock(&s->lock);
+    if (o.broken)
+        stream_fail(s);
+    else
+        stream_watch(s, o.wants);
+}
+
+static void
+on_flush(struct loop_work *w)
+{
+    struct stream *s = owner_of(w, struct stream, flush);
+
+    pthread_mutex_lock(&s->lock);
+    s->flush_pending = false;
+    stream_flush(s);
+    pthread_mutex_unlock(&s->lock);
+    settle(s);
+    stream_unref(s);
+}
+
+int
+stream_send(struct stream *s, struct msg *m, struct err *err)
+{
+    size_t size = FRAME_HEADER + (size_t)m->h.length;
+    bool first, tell = false;
+    ssize_t n = 0;
+    int rc;
+
+    msg_seal(m);
+    pthread_mutex_lock(&s->lock);
+    if (s->state >= CLOSING) {
+        rc = err_set(err, s->why.code, "%s", s->why.msg);
+        goto refuse;
+    }
+    if (s->out.bytes > STREAM_QUEUE_MAX) {
+        rc = err_set(err, ERR_LIMIT, "%s: more than %u MiB wait to be sent", s->name,
+            STREAM_QUEUE_MAX >> 20);
+        goto refuse;
+    }
+    first = outq_empty(&s->out);
+    if (s->state == UP && first && !s->broken && !s->deferred) {
+        struct iovec iov = {m->wire, size};
+
+        n = s->transport->ops->write(s->transport, &iov, 1);
+        if (n < 0 && n != -EAGAIN)
+            s->broken = true;
+        if (n < 0)
+            n = 0;
+    }
+    if ((size_t)n < size)
+        outq_add(&s->out, m, (size_t)n);
+    /* The loop is told once: it flushes a queue that is not empty when the transport can take more. */
+    if (first && !s->flush_pending &&
+        ((size_t)n < size || s->transport->ops->wants_write(s->transport))) {
+        s->flush_pending = tell = true;
+        stream_ref(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if ((size_t)n == size)
+        msg_unref(m);
+    if (tell)
+        loop_defer(s->loop, &s->flush);
+    return 0;
+
+refuse:
+    pthread_mutex_unlock(&s->lock);
+    msg_unref(m);
+    return rc;
+}
+
+void
+stream_send_link(struct stream *s, uint32_t handle)
+{
+    struct msg *m = msg_new(0);
+
+    m->h.handle = handle;
+    if (stream_send(s, m, NULL) < 0)
+        log_debug("stream", "%s: no %s on a closed stream", s->name, frame_handle_name(handle));
+}
+
+static void
+on_writable(struct stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    stream_flush(s);
+    pthread_mutex_unlock(&s->lock);
+    settle(s);
+}
+
+static void
+on_in(struct loop_fd *f, int events)
+{
+    struct stream *s = owner_of(f, struct stream, fd);
+
+    if (events & LOOP_WRITE)
+        on_writable(s);
+    else
+        stream_input(s);
+}
+
+static void
+on_out(struct loop_fd *f, int events)
+{
+    on_writable(owner_of(f, struct stream, wfd));
+}
+
+static void
+on_err(struct loop_fd *f, int events)
+{
+    stream_read_text(owner_of(f, struct stream, err_fd));
+}
+
+/* ---- life ---- */
+
+static void
+on_deadline(struct loop_timer *t)
+{
+    struct stream *s = owner_of(t, struct stream, deadline);
+    struct err why;
+
+    if (s->state == CLOSING) {
+        stream_finish(s);
+        return;
+    }
+    bootstrap_explain(s->bootstrap, "no agent came up in time", s->words, &why);
+    why.code = ERR_TIMEOUT;
+    stream_close(s, &why, 0);
+}
+
+static void
+on_keepalive(struct loop_timer *t)
+{
+    struct stream *s = owner_of(t, struct stream, keepalive);
+    int64_t silent = clock_ms() - s->heard;
+    struct err why;
+
+    /* The stub is silent while it takes the agent; `deadline` sees to that. */
+    if (s->state == BOOTING) {
+        loop_timer_set(&s->keepalive, s->keepalive_ms);
+        return;
+    }
+    if (silent >= 3 * s->keepalive_ms) {
+        err_set(&why, ERR_DEAD, "no sign of life for %lld s", (long long)silent / 1000);
+        stream_close(s, &why, 0);
+        return;
+    }
+    if (s->state == UP && silent >= s->keepalive_ms)
+        stream_send_link(s, HANDLE_PING);
+    loop_timer_set(&s->keepalive, s->keepalive_ms);
+}
+
+void
+stream_keepalive(struct stream *s, int64_t ms)
+{
+    if (s->state == CLOSED)
+        return;
+    s->keepalive_ms = ms;
+    if (ms)
+        loop_timer_set(&s->keepalive, ms);
+    else
+        loop_timer_stop(&s->keepalive);
+}
+
+static void
+free_transport(void *arg)
+{
+    struct stream *s = arg;
+
+    s->transport->ops->destroy(s->transport);
+    s->transport = NULL;
+    stream_unref(s);
+}
+
+void
+stream_finish(struct stream *s)
+{
+    struct err why;
+
+    if (s->state == CLOSED)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->state = CLOSED;
+    outq_fini(&s->out);
+    why = s->why;
+    pthread_mutex_unlock(&s->lock);
+    loop_fd_fini(&s->fd);
+    loop_fd_fini(&s->wfd);
+    loop_fd_fini(&s->err_fd);
+    loop_timer_fini(&s->deadline);
+    loop_timer_fini(&s->keepalive);
+    log_debug("stream", "%s: closed: %s", s->name, why.msg);
+    s->events->closed(s, &why, s->arg);
+    loop_reap(s->loop, free_transport, s); /* with the reference that the stream had on itself */
+}
+
+void
+stream_close(struct stream *s, const struct err *why, int64_t linger_ms)
+{
+    if (s->state >= CLOSING)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->why = *why;
+    if (s->state == UP && linger_ms > 0)
+        s->state = CLOSING;
+    pthread_mutex_unlock(&s->lock);
+    if (s->state != CLOSING) {
+        stream_finish(s);
+        return;
+    }
+    loop_timer_set(&s->deadline, linger_ms);
+    settle(s);
+}
+
+struct stream *
+stream_create(struct loop *loop, struct transport *t, const struct stream_options *o,
+    const struct stream_events *events, void *arg)
+{
+    struct stream *s = xcalloc(1, sizeof *s);
+
+    atomic_init(&s->refs, 2);
+    s->loop = loop;
+    s->transport = t;
+    s->events = events;
+    s->arg = arg;
+    s->name = xstrdup(o->name);
+    s->deferred = o->deferred;
+    s->bootstrap = o->bootstrap;
+    s->state = o->bootstrap ? BOOTING : UP;
+    pthread_mutex_init(&s->lock, NULL);
+    outq_init(&s->out);
+    framer_init(&s->framer);
+    s->flush.fn = on_flush;
+    s->again.fn = stream_again;
+    s->heard = clock_ms();
+    loop_fd_init(&s->fd, loop, t->fd, on_in);
+    if (t->wfd >= 0)
+        loop_fd_init(&s->wfd, loop, t->wfd, on_out);
+    if (t->err_fd >= 0) {
+        loop_fd_init(&s->err_fd, loop, t->err_fd, on_err);
+        loop_fd_watch(&s->err_fd, LOOP_READ);
+    }
+    loop_timer_init(&s->deadline, loop, on_deadline);
+    loop_timer_init(&s->keepalive, loop, on_keepalive);
+    if (s->bootstrap)
+        loop_timer_set(&s->deadline, o->bootstrap_ms ? o->bootstrap_ms : BOOTSTRAP_MS);
+    stream_keepalive(s, o->keepalive_ms);
+    stream_watch(s, false);
+    /* The transport may hold bytes that came with the connection. */
+    s->again_pending = true;
+    stream_ref(s);
+    loop_defer(loop, &s->again);
+    return s;
+}

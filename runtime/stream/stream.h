@@ -1,0 +1,75 @@
+/*
+ * A stream: the connection between a parent and a direct child. Frames over a transport, an output
+ * queue, and the switch from bootstrap to frames.
+ *
+ * Sending is optimistic: stream_send takes the lock, and if nothing is queued ahead, writes on the
+ * caller's stack. What does not go is queued, and only then the loop is told. Errors are handled on
+ * the loop role alone: a sender that meets one queues, and lets the loop find it.
+ *
+ * Lifetime: counted. Contexts keep a reference, so a send never looks anything up. A stream that has
+ * closed stays a valid object on which sends fail with the reason until the last reference goes.
+ *
+ * Threading: stream_send, stream_ref, stream_unref from any thread; everything else on the loop role.
+ */
+#ifndef ORRERY_STREAM_H
+#define ORRERY_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bootstrap.h"
+#include "err.h"
+#include "loop.h"
+#include "msg.h"
+#include "transport.h"
+
+struct stream;
+
+/* The upcalls, set once at creation. All on the loop role, without the stream's lock. */
+struct stream_events {
+    /* The agent is there; frames flow from now on. */
+    void (*up)(struct stream *s, void *arg);
+    /* One message. Takes it. */
+    void (*frame)(struct stream *s, struct msg *m, void *arg);
+    /* A piece of the far side's stderr. May be NULL. */
+    void (*text)(struct stream *s, const char *p, size_t n, void *arg);
+    /* The stream is closed, for this reason; nothing comes after it. Called exactly once. */
+    void (*closed)(struct stream *s, const struct err *why, void *arg);
+};
+
+struct stream_options {
+    const char *name;            /* for errors and logs; copied */
+    struct bootstrap *bootstrap; /* taken; NULL: frames from the first byte (the agent's own end) */
+    int64_t bootstrap_ms;        /* deadline for the bootstrap; 0: 60 s */
+    int64_t keepalive_ms;        /* a peer silent for 3 times this is dead; 0: no keepalive */
+    bool deferred;               /* leave every write to the loop, to measure what that costs */
+};
+
+/* Takes the transport. Starts reading at once. Loop role only. Returns one reference; the stream
+ * itself holds another until it has closed. */
+struct stream *stream_create(struct loop *loop, struct transport *t, const struct stream_options *o,
+    const struct stream_events *events, void *arg);
+struct stream *stream_ref(struct stream *s);
+void stream_unref(struct stream *s);
+
+/* The most that may wait in a stream's queue before a sender is refused. */
+#define STREAM_QUEUE_MAX (32u << 20)
+
+/* Takes m, also when it fails. The caller has filled the header; stream_send seals it. 0, ERR_LIMIT (the
+ * queue is full), or, where it has closed, the code and text of the reason: ERR_DEAD, ERR_CLOSED ... */
+int stream_send(struct stream *s, struct msg *m, struct err *err) must_check;
+
+/* Closes it: what is queued is written for at most `linger_ms`, then `closed` comes with `why`.
+ * Idempotent: the first reason wins. */
+void stream_close(struct stream *s, const struct err *why, int64_t linger_ms);
+
+/* Changes keepalive_ms. Loop role only. */
+void stream_keepalive(struct stream *s, int64_t ms);
+
+const char *stream_name(const struct stream *s);
+/* Bytes of agent images that were sent: 0 where the target had it. Loop role only. */
+uint64_t stream_uploaded(const struct stream *s);
+/* The last words of the far side's stderr, borrowed, at most 1 KiB. Loop role only. */
+const char *stream_last_words(const struct stream *s);
+
+#endif

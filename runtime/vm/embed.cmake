@@ -1,0 +1,10 @@
+# Writes the index of the built-in Lua library: cmake -DOUT=file -DMODULES="a;b" -P embed.cmake
+set(text "/* Made by the build. */\n#include \"vm.h\"\n\n")
+set(rows "")
+foreach(module IN LISTS MODULES)
+  string(MAKE_C_IDENTIFIER ${module} id)
+  string(APPEND text "#include \"${id}.h\"\n")
+  string(APPEND rows "    {\"${module}\", (const unsigned char *)luaJIT_BC_${id}, luaJIT_BC_${id}_SIZE},\n")
+endforeach()
+string(APPEND text "\nconst struct vm_module vm_library[] = {\n${rows}    {NULL, NULL, 0},\n};\n")
+file(WRITE ${OUT} "${text}")

@@ -1,0 +1,81 @@
+#include "frame.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+static void
+put32(uint8_t *p, uint32_t v)
+{
+    v = htonl(v);
+    memcpy(p, &v, 4);
+}
+
+static uint32_t
+get32(const uint8_t *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, 4);
+    return ntohl(v);
+}
+
+void
+frame_encode(const struct frame_header *h, uint8_t out[FRAME_HEADER])
+{
+    out[0] = FRAME_MAGIC >> 8;
+    out[1] = FRAME_MAGIC & 0xff;
+    out[2] = FRAME_VERSION;
+    out[3] = h->flags;
+    put32(out + 4, h->length);
+    put32(out + 8, h->dst);
+    put32(out + 12, h->src);
+    put32(out + 16, h->auth);
+    put32(out + 20, h->handle);
+    put32(out + 24, h->reply);
+    put32(out + 28, h->seq);
+}
+
+int
+frame_decode(struct frame_header *h, const uint8_t in[FRAME_HEADER], struct err *err)
+{
+    if (in[0] != FRAME_MAGIC >> 8 || in[1] != (FRAME_MAGIC & 0xff))
+        return err_set(err, ERR_PROTOCOL, "not a frame: it begins with %02x%02x, not %04x", in[0],
+            in[1], FRAME_MAGIC);
+    if (in[2] != FRAME_VERSION)
+        return err_set(err, ERR_PROTOCOL, "frame of version %u, this side speaks version %u", in[2],
+            FRAME_VERSION);
+    h->flags = in[3];
+    h->length = get32(in + 4);
+    h->dst = get32(in + 8);
+    h->src = get32(in + 12);
+    h->auth = get32(in + 16);
+    h->handle = get32(in + 20);
+    h->reply = get32(in + 24);
+    h->seq = get32(in + 28);
+    if (h->length > FRAME_MAX_PAYLOAD)
+        return err_set(err, ERR_LIMIT, "frame of %u bytes for %s, the limit is %u", h->length,
+            frame_handle_name(h->handle), FRAME_MAX_PAYLOAD);
+    return 0;
+}
+
+const char *
+frame_handle_name(uint32_t handle)
+{
+    static _Thread_local char text[16];
+
+    switch (handle) {
+    case HANDLE_NONE: return "NONE";
+    case HANDLE_HELLO: return "HELLO";
+    case HANDLE_CONFIG: return "CONFIG";
+    case HANDLE_PING: return "PING";
+    case HANDLE_PONG: return "PONG";
+    case HANDLE_DEAD: return "DEAD";
+    case HANDLE_CALL: return "CALL";
+    case HANDLE_CANCEL: return "CANCEL";
+    case HANDLE_MODULE: return "MODULE";
+    case HANDLE_RUN: return "RUN";
+    case HANDLE_FILE: return "FILE";
+    default: snprintf(text, sizeof text, "#%u", handle); return text;
+    }
+}

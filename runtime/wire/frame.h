@@ -1,0 +1,80 @@
+/*
+ * The frame header, the numbers in it, and the limits. No I/O, no Lua. The byte table in
+ * docs/protocol.md is the reference for other implementations; this file is the one for ours.
+ *
+ * A frame is a header of FRAME_HEADER bytes in network byte order, then `length` bytes of payload:
+ *
+ *    0  u16  magic 0x4f72 ("Or")      12  u32  src      who sent it
+ *    2  u8   version                  16  u32  auth     in whose name (see route/router.h)
+ *    3  u8   flags                    20  u32  handle   which receiver inside dst
+ *    4  u32  length of the payload    24  u32  reply    handle in src for the answer; 0: none
+ *    8  u32  dst  a context id        28  u32  seq      ties an answer to its question
+ */
+#ifndef ORRERY_FRAME_H
+#define ORRERY_FRAME_H
+
+#include <stdint.h>
+
+#include "err.h"
+
+#define FRAME_MAGIC 0x4f72
+#define FRAME_VERSION 1
+#define FRAME_HEADER 32
+
+/* The largest payload taken from a peer. A bigger value must travel as a file or as a stream. */
+#define FRAME_MAX_PAYLOAD (64u << 20)
+
+enum frame_flags {
+    FRAME_ERROR = 1, /* the payload is an error value instead of results */
+    FRAME_DEAD = 2   /* written by a router, not by src: the message or the context is lost.
+                        payload: pack: u8 -code, str text, str name of the context */
+};
+
+/* Context ids. 0 is nobody; the controller is 1; parents give ids to their children. */
+#define CONTEXT_NONE 0u
+#define CONTEXT_CONTROLLER 1u
+
+/* Reserved handles. Retired numbers are never used again. */
+enum frame_handle {
+    HANDLE_NONE = 0,
+
+    /* link: between the two ends of one stream */
+    HANDLE_HELLO = 1,  /* child -> parent, its first frame (call/agent handshake) */
+    HANDLE_CONFIG = 2, /* parent -> child, its first frame: id, names, limits */
+    HANDLE_PING = 3,   /* answered by PONG; sent when a stream was silent for the keepalive time */
+    HANDLE_PONG = 4,
+
+    /* tree */
+    HANDLE_DEAD = 8, /* to a context: the context that is named is gone */
+
+    /* services that every context has */
+    HANDLE_CALL = 16,   /* run a function; payload: codec */
+    HANDLE_CANCEL = 17, /* give up the call with the same src and seq */
+    HANDLE_MODULE = 18, /* child -> parent: source of a Lua module */
+    HANDLE_RUN = 20,    /* a command: call/command.h */
+    HANDLE_FILE = 21,   /* a file: call/file.h */
+
+    /* given out at run time: receivers, and each VM's own handle for replies */
+    HANDLE_DYNAMIC = 1024
+};
+
+struct frame_header {
+    uint8_t flags;
+    uint32_t length;
+    uint32_t dst;
+    uint32_t src;
+    uint32_t auth;
+    uint32_t handle;
+    uint32_t reply;
+    uint32_t seq;
+};
+
+void frame_encode(const struct frame_header *h, uint8_t out[FRAME_HEADER]);
+/* ERR_PROTOCOL for a wrong magic or version, ERR_LIMIT for a length over FRAME_MAX_PAYLOAD. */
+int frame_decode(
+    struct frame_header *h, const uint8_t in[FRAME_HEADER], struct err *err) must_check;
+
+/* "CALL" for HANDLE_CALL, for logs; "#1024" style for dynamic ones (in a buffer of the thread's). */
+const char *frame_handle_name(uint32_t handle);
+
+#endif

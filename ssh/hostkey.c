@@ -1,0 +1,354 @@
+/*
+ * Is this the server that it should be?
+ *
+ * Stricter than ssh(1) in one point: a host that is known by keys of other types only is not a new
+ * host, so accept-new does not take its key; otherwise an attacker would merely offer another type.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "internal.h"
+#include "known_hosts.h"
+#include "log.h"
+
+/* As OpenSSH's, without what libssh2 has not (it drops names that it does not know). */
+static const char default_algorithms[] = "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"
+                                         "ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
+
+struct place {
+    char file[128];
+    int line; /* 0: nowhere */
+};
+
+struct search {
+    LIBSSH2_SESSION *session;
+    const char *name;
+    const char *type; /* of the server's key; NULL while it is not known yet */
+    const char *key;
+    struct place same, revoked, changed, other, authority;
+    char other_type[64];
+    struct buf types; /* ",ssh-ed25519,ssh-rsa" of all plain lines */
+};
+
+static char *
+lookup_name(const struct ssh_options *o, bool with_port)
+{
+    char *name;
+
+    if (o->host_key_alias)
+        name = xstrdup(o->host_key_alias);
+    else if (with_port && strcmp(o->port, "22") != 0)
+        name = xasprintf("[%s]:%s", o->host, o->port);
+    else
+        name = xstrdup(o->host);
+    for (char *p = name; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    return name;
+}
+
+static bool
+may_lack_port(const struct ssh_options *o)
+{
+    return !o->host_key_alias && strcmp(o->port, "22") != 0;
+}
+
+static void
+note(struct place *place, const struct known_line *line)
+{
+    if (place->line)
+        return;
+    snprintf(place->file, sizeof place->file, "%s", line->file);
+    place->line = line->number;
+}
+
+static void
+visit(void *context, const struct known_line *line)
+{
+    struct search *s = context;
+    bool same = s->key && strcmp(line->key, s->key) == 0;
+
+    if (!known_hosts_match(s->session, line->hosts, s->name))
+        return;
+    if (line->marker == KNOWN_REVOKED) {
+        if (same)
+            note(&s->revoked, line);
+        return;
+    }
+    if (line->marker == KNOWN_AUTHORITY) {
+        note(&s->authority, line);
+        return;
+    }
+    buf_printf(&s->types, ",%s", line->type);
+    if (same) {
+        note(&s->same, line);
+    } else if (s->type && strcmp(line->type, s->type) == 0) {
+        note(&s->changed, line);
+    } else {
+        if (!s->other.line)
+            copy_printable(s->other_type, sizeof s->other_type, line->type, strlen(line->type));
+        note(&s->other, line);
+    }
+}
+
+static void
+search(struct search *s, const struct ssh_options *o)
+{
+    for (const char *const *file = o->known_hosts; file && *file; file++)
+        known_hosts_read(*file, visit, s);
+}
+
+/* Does "list" of names with commas between them have this one? */
+static bool
+list_has(const char *list, const char *name, size_t n)
+{
+    for (; *list; list += strcspn(list, ","), list += *list == ',')
+        if (strcspn(list, ",") == n && memcmp(list, name, n) == 0)
+            return true;
+    return false;
+}
+
+static bool
+algorithm_known(const char *types, const char *algorithm, size_t n)
+{
+    if (n > 8 && memcmp(algorithm, "rsa-sha2", 8) == 0)
+        return list_has(types, "ssh-rsa", 7);
+    return list_has(types, algorithm, n);
+}
+
+char *
+hostkey_preference(struct ssh_attempt *a)
+{
+    const char *list = a->o->host_key_algorithms ? a->o->host_key_algorithms : default_algorithms;
+    char *with_port = lookup_name(a->o, true), *without = lookup_name(a->o, false);
+    struct search s = {.session = a->s->session, .name = with_port};
+    struct buf out = {0};
+
+    search(&s, a->o);
+    if (buf_len(&s.types) == 0 && may_lack_port(a->o)) {
+        s.name = without;
+        search(&s, a->o);
+    }
+    buf_append(&s.types, "", 1);
+    for (int known = 1; known >= 0; known--) {
+        for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',') {
+            size_t n = strcspn(p, ",");
+
+            /* libssh2 has some certificate types, but does not check the certificate. */
+            if (memmem(p, n, "-cert-", 6) ||
+                algorithm_known((char *)buf_head(&s.types), p, n) != known)
+                continue;
+            buf_printf(&out, "%s%.*s", buf_len(&out) ? "," : "", (int)n, p);
+        }
+    }
+    buf_append(&out, "", 1);
+    buf_fini(&s.types);
+    free(with_port);
+    free(without);
+    return (char *)out.data;
+}
+
+/* The server's key, as texts. */
+struct key {
+    char type[64];
+    char *base64; /* owned */
+    const char *fingerprint;
+};
+
+static int
+read_key(struct ssh_attempt *a, struct key *key)
+{
+    size_t len, n = 0;
+    int kind;
+    const uint8_t *blob = (const uint8_t *)libssh2_session_hostkey(a->s->session, &len, &kind);
+    const void *hash = libssh2_hostkey_hash(a->s->session, LIBSSH2_HOSTKEY_HASH_SHA256);
+    const uint8_t *p = blob, *type = NULL;
+    char *text;
+
+    if (!blob || !hash || !wire_string(&p, blob + len, &type, &n))
+        return err_set(a->err, ERR_HOSTKEY, "%s sent no host key", a->peer);
+    copy_printable(key->type, sizeof key->type, type, n);
+    key->base64 = base64_encode(blob, len, true);
+    text = base64_encode(hash, 32, false);
+    snprintf(a->report->fingerprint, sizeof a->report->fingerprint, "SHA256:%s", text);
+    free(text);
+    key->fingerprint = a->report->fingerprint;
+    return 0;
+}
+
+static const char *
+first_file(const struct ssh_options *o)
+{
+    return o->known_hosts && o->known_hosts[0] ? o->known_hosts[0] : NULL;
+}
+
+/* A command that adds exactly the key that was shown; RSA keys are too long for an error's text. */
+static char *
+how_to_add(const struct ssh_attempt *a, const struct key *key, const char *name, const char *file)
+{
+    if (strlen(key->base64) <= 200)
+        return xasprintf("echo '%s %s %s' >> '%s'", name, key->type, key->base64, file);
+    return xasprintf("ssh-keyscan -p %s %s >> '%s'", a->o->port, a->o->host, file);
+}
+
+static int
+fail_revoked(struct ssh_attempt *a, const struct key *key, const struct place *at)
+{
+    return err_set(a->err, ERR_HOSTKEY, "the host key of %s, %s %s, is revoked by %s line %d",
+        a->peer, key->type, key->fingerprint, at->file, at->line);
+}
+
+static int
+fail_changed(struct ssh_attempt *a, const struct key *key, const struct search *s)
+{
+    return err_set(a->err, ERR_HOSTKEY,
+        "the host key of %s has changed: it is now %s %s, but %s line %d has another one. Either "
+        "somebody is in between, or the host is new; if so: ssh-keygen -f '%s' -R '%s'",
+        a->peer, key->type, key->fingerprint, s->changed.file, s->changed.line, s->changed.file,
+        s->name);
+}
+
+static int
+fail_other(struct ssh_attempt *a, const struct key *key, const struct search *s)
+{
+    char *add = how_to_add(a, key, s->name, s->other.file);
+
+    a->report->openssh_could = true;
+    err_set(a->err, ERR_HOSTKEY,
+        "%s is known by another key (%s, %s line %d), which it and libssh2 %s could not agree on; "
+        "the one it showed, %s %s, is not known. To trust that too: %s",
+        a->peer, s->other_type, s->other.file, s->other.line, ssh_library_version(), key->type,
+        key->fingerprint, add);
+    free(add);
+    return ERR_HOSTKEY;
+}
+
+static int
+fail_authority(struct ssh_attempt *a, const struct key *key, const struct search *s)
+{
+    a->report->openssh_could = true;
+    return err_set(a->err, ERR_HOSTKEY,
+        "%s is to show a host certificate (%s line %d: @cert-authority), and SSH inside this "
+        "process "
+        "cannot check those; its plain key, %s %s, is not known",
+        a->peer, s->authority.file, s->authority.line, key->type, key->fingerprint);
+}
+
+static int
+fail_unknown(struct ssh_attempt *a, const struct key *key, const struct search *s)
+{
+    const char *file = first_file(a->o);
+    char *add = how_to_add(a, key, s->name, file ? file : "~/.ssh/known_hosts");
+
+    err_set(a->err, ERR_HOSTKEY,
+        "the host key of %s, %s %s, is not known. If that is its fingerprint: %s", a->peer,
+        key->type, key->fingerprint, add);
+    free(add);
+    return ERR_HOSTKEY;
+}
+
+struct adding {
+    const struct ssh_options *o;
+    struct search now;
+};
+
+/* With the file locked: has another process added a key for this host in the meantime? */
+static bool
+present(void *context)
+{
+    struct adding *add = context;
+
+    search(&add->now, add->o);
+    return add->now.same.line || add->now.changed.line || add->now.other.line ||
+        add->now.revoked.line;
+}
+
+static int
+add_key(struct ssh_attempt *a, const struct key *key, const struct search *s)
+{
+    struct adding add = {.o = a->o};
+    struct err err;
+    char *line;
+    int rc = 0;
+
+    if (!first_file(a->o))
+        return 0;
+    add.now =
+        (struct search){.session = s->session, .name = s->name, .type = s->type, .key = s->key};
+    line = xasprintf("%s %s %s", s->name, key->type, key->base64);
+    if (known_hosts_add(first_file(a->o), line, present, &add, &err))
+        log_warn("ssh", "the host key of %s is accepted, but not kept: %s", a->peer, err.msg);
+    else if (add.now.revoked.line)
+        rc = fail_revoked(a, key, &add.now.revoked);
+    else if (!add.now.same.line && add.now.changed.line)
+        rc = fail_changed(a, key, &add.now);
+    else if (!add.now.same.line && add.now.other.line)
+        rc = fail_other(a, key, &add.now);
+    else
+        log_info("ssh", "the host key of %s, %s %s, is new and was added to %s", a->peer, key->type,
+            key->fingerprint, first_file(a->o));
+    free(line);
+    buf_fini(&add.now.types);
+    return rc;
+}
+
+/* strict=no: the connection goes on, but no password is sent over it (auth.c). */
+static int
+distrust(struct ssh_attempt *a, const struct key *key, const struct search *s)
+{
+    int rc = s->changed.line ? fail_changed(a, key, s) : fail_other(a, key, s);
+
+    if (a->o->strict != SSH_STRICT_NO)
+        return rc;
+    log_warn("ssh", "%s", a->err->msg);
+    a->s->untrusted = true;
+    return 0;
+}
+
+static int
+decide(struct ssh_attempt *a, const struct key *key, const struct search *s,
+    const struct search *plain)
+{
+    if (s->revoked.line || plain->revoked.line)
+        return fail_revoked(a, key, s->revoked.line ? &s->revoked : &plain->revoked);
+    if (s->same.line)
+        return 0;
+    if (s->changed.line)
+        return distrust(a, key, s);
+    if (plain->same.line)
+        return 0;
+    if (s->authority.line)
+        return fail_authority(a, key, s);
+    if (s->other.line)
+        return distrust(a, key, s);
+    if (a->o->strict == SSH_STRICT_YES)
+        return fail_unknown(a, key, s);
+    return add_key(a, key, s);
+}
+
+int
+hostkey_check(struct ssh_attempt *a)
+{
+    struct key key = {0};
+    char *with_port = lookup_name(a->o, true), *without = lookup_name(a->o, false);
+    struct search s = {.session = a->s->session, .name = with_port};
+    struct search plain = {.session = a->s->session, .name = without};
+    int rc = read_key(a, &key);
+
+    if (rc == 0) {
+        s.type = plain.type = key.type;
+        s.key = plain.key = key.base64;
+        search(&s, a->o);
+        if (may_lack_port(a->o))
+            search(&plain, a->o); /* as OpenSSH does, for lines from before the port was changed */
+        rc = decide(a, &key, &s, &plain);
+    }
+    buf_fini(&s.types);
+    buf_fini(&plain.types);
+    free(with_port);
+    free(without);
+    free(key.base64);
+    return rc;
+}

@@ -1,0 +1,77 @@
+/*
+ * SSH in this process: libssh2 as a codec, the socket is ours. See docs/architecture.md, "SSH".
+ *
+ * ssh_connect blocks and is run on a thread of the connecting pool: resolve, connect, key exchange,
+ * host key check, authentication, channel, exec. What it gives is a transport (transport.h) whose
+ * bytes are the command's stdin and stdout; from then on it is driven by the loop and by senders.
+ *
+ * What a stream must know of this transport, beyond transport.h:
+ *   - Bytes may wait inside from the first moment: call read() once before the first poll.
+ *   - Only read() receives. A pass is: read() until -EAGAIN or the end, then read_err() until -EAGAIN,
+ *     then the writes that were refused. read() sends what reading brings about (window adjustments,
+ *     the answers of a rekey), and repeats what a rekey had kept back.
+ *   - write() refuses with -EAGAIN while more than 256 KiB of ciphertext wait for the socket (then
+ *     wants_write is true), and while the far side's window is closed or keys are being exchanged
+ *     (then it is not: the next read pass is when to try again).
+ *   - After a write() that gave another error, read() may still have what the far side said last.
+ *   - end() may wait for up to 10 ms: the end of output and the exit status are separate messages.
+ */
+#ifndef ORRERY_SSH_H
+#define ORRERY_SSH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "transport.h"
+
+enum ssh_strict { SSH_STRICT_YES, SSH_STRICT_ACCEPT_NEW, SSH_STRICT_NO };
+
+/* All strings are borrowed for the time of the call; lists are NULL-terminated; NULL lists are empty. */
+struct ssh_options {
+    const char *name; /* what the user calls it, for errors */
+    const char *host; /* name or address to connect to */
+    const char *port; /* a number as text */
+    const char *user;
+    const char *host_key_alias;     /* name to look up in known_hosts, or NULL: host */
+    const char *const *known_hosts; /* files in order; accept-new appends to the first */
+    enum ssh_strict strict;
+    const char *const *identities; /* private key files, tried in order */
+    bool identities_only;          /* offer agent keys only if they are among identities */
+    const char *agent_socket;      /* or NULL: no agent */
+    const char *password;          /* or NULL */
+    const char *passphrase;        /* for encrypted key files, or NULL */
+    const char *const *auth_order; /* "publickey", "password" ...; NULL: OpenSSH's order */
+    const char *kex, *ciphers, *macs, *host_key_algorithms; /* preference lists, or NULL */
+    const char *bind_address;                               /* or NULL */
+    int family;                                             /* AF_UNSPEC, AF_INET, AF_INET6 */
+    bool compression;
+    int64_t connect_ms;   /* deadline for TCP, per address; 0: 15 s */
+    int64_t handshake_ms; /* deadline for key exchange + auth + exec; 0: 30 s */
+    const char *command;  /* exec request */
+};
+
+/* What a connection cost and used; for -v, ssh-check and the benchmarks. */
+struct ssh_report {
+    char address[64];
+    char fingerprint[64]; /* SHA256:... of the host key; after a failure too, if it got that far */
+    char auth[96];        /* "publickey /root/.ssh/id_ed25519", "agent comment", "password" */
+    int64_t resolve_us, connect_us, kex_us, auth_us, exec_us;
+    /* After a failure: ssh(1) can do what was missing here (RSA signatures with libssh2 1.10, host
+     * certificates, an algorithm), so another try through the OpenSSH transport makes sense. */
+    bool openssh_could;
+};
+
+/*
+ * Any thread; several at once. `cancel` may become true at any time: the call then ends within
+ * 100 ms with ERR_CANCELLED. report may be NULL. Returns owned, or NULL with err: ERR_CONNECT,
+ * ERR_HOSTKEY, ERR_AUTH, ERR_TIMEOUT, ERR_CANCELLED.
+ */
+struct transport *ssh_connect(const struct ssh_options *o, const atomic_bool *cancel,
+    struct ssh_report *report, struct err *err) must_check;
+
+/* libssh2's version text, for `orrery version`. */
+const char *ssh_library_version(void);
+
+#endif
