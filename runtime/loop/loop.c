@@ -223,6 +223,12 @@ loop_defer(struct loop *loop, struct loop_work *work)
         log_error("loop", "eventfd: %s", strerror(errno));
 }
 
+void
+loop_defer_lazily(struct loop *loop, struct loop_work *work)
+{
+    loop_defer(loop, work);
+}
+
 struct sync_work {
     struct loop_work work;
     void (*fn)(void *arg);

@@ -41,6 +41,9 @@ struct loop_work {
     void (*fn)(struct loop_work *work);
 };
 void loop_defer(struct loop *loop, struct loop_work *work);
+/* The same for work that may wait: it runs before the next thread sleeps for want of something to do,
+ * and within about a millisecond. Costs a wake-up only where no such work was waiting. */
+void loop_defer_lazily(struct loop *loop, struct loop_work *work);
 /* Runs fn(arg) on the loop role and waits for it; at once if the caller holds the role. */
 void loop_sync(struct loop *loop, void (*fn)(void *arg), void *arg);
 /* Calls destroy(object) after the current iteration, and after all work that is deferred by now. Loop

@@ -18,7 +18,7 @@
 #include "err.h"
 
 #define FRAME_MAGIC 0x4f72
-#define FRAME_VERSION 1
+#define FRAME_VERSION 2
 #define FRAME_HEADER 32
 
 /* The largest payload taken from a peer. A bigger value must travel as a file or as a stream. */
@@ -26,9 +26,16 @@
 
 enum frame_flags {
     FRAME_ERROR = 1, /* the payload is an error value instead of results */
-    FRAME_DEAD = 2   /* written by a router, not by src: the message or the context is lost.
+    FRAME_DEAD = 2,  /* written by a router, not by src: the message or the context is lost.
                         payload: pack: u8 -code, str text, str name of the context */
+    FRAME_MORE = 4,  /* a piece of a message: the next frame of the same src to the same dst that is
+                        not urgent goes on with it (all but the last piece have the flag) */
+    FRAME_BULK = 8   /* file data, command output: what is not waits for none of it */
 };
+
+/* A longer payload travels in pieces of this size, so that nobody on its way holds all of it, and what
+ * is urgent can pass it. */
+#define FRAME_PIECE (128u << 10)
 
 /* Context ids. 0 is nobody; the controller is 1; parents give ids to their children. */
 #define CONTEXT_NONE 0u
@@ -45,7 +52,8 @@ enum frame_handle {
     HANDLE_PONG = 4,
 
     /* tree */
-    HANDLE_DEAD = 8, /* to a context: the context that is named is gone */
+    HANDLE_DEAD = 8,   /* to a context: the context that is named is gone */
+    HANDLE_CREDIT = 9, /* to a sender: what it sent to a handle was taken; see route/flow.h */
 
     /* services that every context has */
     HANDLE_CALL = 16,   /* run a function; payload: codec */

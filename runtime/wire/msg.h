@@ -11,6 +11,7 @@
 #define ORRERY_MSG_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -20,6 +21,7 @@
 struct msg {
     TAILQ_ENTRY(msg) link; /* whoever holds the queue */
     atomic_uint refs;
+    bool lazy; /* may share a write with what is sent soon after it; nobody waits for an answer */
     struct frame_header h;
     uint8_t wire[]; /* FRAME_HEADER bytes (filled by msg_seal), then h.length bytes of payload */
 };
