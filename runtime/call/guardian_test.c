@@ -18,7 +18,7 @@ test_asker_lost(void **state)
         close(fds[1]);
         side_create(&p.near, fds[0], false, false);
         p.far = p.near.peer;
-        p.mb = mailbox_create();
+        p.mb = mailbox_create(NULL);
         p.reply = router_listen_mailbox(p.near.router, 0, HANDLE_FROM_ANYONE, p.mb);
         struct run r = SH("trap '' TERM; echo ready; while :; do sleep 0.05; done");
         r.grace = 100;

@@ -109,7 +109,7 @@ setup(void **state)
     if (!mkdtemp(x->dir))
         return -1;
     put_agent(x->dir, FRAME_VERSION);
-    x->mb = mailbox_create();
+    x->mb = mailbox_create(NULL);
     x->node = node_create(x->dir, &err);
     if (x->node)
         node_on_text(x->node, say_nothing, NULL);
@@ -226,7 +226,7 @@ test_local_child(void **state)
 {
     struct fixture *x = *state;
     struct router *r = node_router(x->node);
-    struct mailbox *mb = mailbox_create();
+    struct mailbox *mb = mailbox_create(NULL);
     uint32_t handle = router_listen_mailbox(r, 0, HANDLE_FROM_ANYONE, mb);
     uint32_t seq = open_child(x, NULL, NULL, 0);
     struct outcome out = take_outcome(x, seq);

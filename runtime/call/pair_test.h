@@ -191,7 +191,7 @@ pair_start_with(struct pair *p, const struct pair_options *o)
     close(fds[1]);
     side_create(&p->near, fds[0], false, false);
     p->far = p->near.peer;
-    p->mb = mailbox_create();
+    p->mb = mailbox_create(NULL);
     p->reply = router_listen_mailbox(p->near.router, 0, HANDLE_FROM_ANYONE, p->mb);
 }
 

@@ -1,12 +1,8 @@
-#include "loop.h"
+#include "loop_internal.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <event2/thread.h>
 #include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,47 +11,24 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "counters.h"
 #include "log.h"
 #include "mem.h"
 
 #define CHILD_POLL_MS 50
+#define LAZY_MS 1
 
-struct reaped {
-    STAILQ_ENTRY(reaped) link;
-    void (*destroy)(void *);
-    void *object;
-};
-
-STAILQ_HEAD(work_list, loop_work);
-STAILQ_HEAD(reap_list, reaped);
-
-/* [I] set at creation, [L] loop role only, [w] work_lock, [a] atomic */
-struct loop {
-    struct event_base *base; /* [L] */
-    pthread_t thread;        /* [I] after loop_start */
-    bool started;            /* [I] after loop_start */
-    atomic_ulong holder;     /* [a] pthread_t of who runs the loop, 0: nobody */
-    int wake_fd;             /* [I] eventfd */
-    struct loop_fd wake;     /* [L] */
-    struct reap_list reap;   /* [L] */
-    bool busy;               /* [L] work was deferred by the role itself: do not sleep on it */
-    bool stopping;           /* [L] */
-    pthread_mutex_t work_lock;
-    struct work_list work; /* [w] */
-};
-
-/* The end of an iteration. Takes what is there by now and no more: work that goes on deferring itself
- * (a stream whose input never ends) must leave descriptors and timers their turn. What is reaped while
- * work runs waits for the next round, so that work deferred before a loop_reap always runs before it. */
-static void
-finish_iteration(struct loop *loop)
+/* The end of a turn. Takes what is there by now and no more: work that goes on deferring itself (a
+ * stream whose input never ends) must leave descriptors and timers their turn. What is reaped while
+ * work runs waits for the next turn, so that work deferred before a loop_reap always runs before it. */
+void
+loop_finish_turn(struct loop *loop)
 {
     struct work_list works = STAILQ_HEAD_INITIALIZER(works);
     struct reap_list reaps = STAILQ_HEAD_INITIALIZER(reaps);
     struct loop_work *w;
     struct reaped *r;
 
-    loop->busy = false;
     pthread_mutex_lock(&loop->work_lock);
     STAILQ_CONCAT(&works, &loop->work);
     pthread_mutex_unlock(&loop->work_lock);
@@ -71,8 +44,9 @@ finish_iteration(struct loop *loop)
     }
 }
 
-static bool
-has_pending(struct loop *loop)
+/* Loop role, or any thread where `reap` is known to be empty. */
+bool
+loop_pending(struct loop *loop)
 {
     bool work;
 
@@ -82,6 +56,19 @@ has_pending(struct loop *loop)
     return work || !STAILQ_EMPTY(&loop->reap);
 }
 
+void
+loop_turn(struct loop *loop, bool may_wait)
+{
+    bool wait = may_wait && !loop_pending(loop);
+
+    loop->eventful = false;
+    count(sys_poll);
+    event_base_loop(loop->base, wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+    if (wait || loop->eventful) /* looking around while spinning is no turn */
+        count(loop_turns);
+    loop_finish_turn(loop);
+}
+
 static void
 on_wake(struct loop_fd *f, int events)
 {
@@ -89,6 +76,36 @@ on_wake(struct loop_fd *f, int events)
 
     if (read(f->fd, &n, sizeof n) < 0 && errno != EAGAIN)
         log_error("loop", "eventfd: %s", strerror(errno));
+}
+
+void
+loop_interrupt(struct loop *loop)
+{
+    uint64_t one = 1;
+
+    count(loop_wakeups);
+    /* Cannot fail: the counter has room. */
+    if (write(loop->wake_fd, &one, sizeof one) < 0)
+        log_error("loop", "eventfd: %s", strerror(errno));
+}
+
+static void
+on_till(struct loop_timer *t)
+{
+}
+
+static void
+on_lazy_timer(struct loop_timer *t)
+{
+    loop_hurry(owner_of(t, struct loop, lazy_timer));
+}
+
+static void
+arm_lazy_timer(struct loop_work *w)
+{
+    struct loop *loop = owner_of(w, struct loop, arm);
+
+    loop_timer_set(&loop->lazy_timer, LAZY_MS);
 }
 
 struct loop *
@@ -114,151 +131,75 @@ loop_create(struct err *err)
     }
     pthread_mutex_init(&loop->work_lock, NULL);
     STAILQ_INIT(&loop->work);
+    STAILQ_INIT(&loop->lazy);
     STAILQ_INIT(&loop->reap);
+    loop->arm.fn = arm_lazy_timer;
+    role_init(loop);
     loop_fd_init(&loop->wake, loop, loop->wake_fd, on_wake);
     loop_fd_watch(&loop->wake, LOOP_READ);
+    loop_timer_init(&loop->till, loop, on_till);
+    loop_timer_init(&loop->lazy_timer, loop, on_lazy_timer);
     return loop;
-}
-
-static void *
-broker(void *arg)
-{
-    struct loop *loop = arg;
-
-    pthread_setname_np(pthread_self(), "orrery-broker");
-    atomic_store(&loop->holder, (unsigned long)pthread_self());
-    while (!loop->stopping) {
-        bool busy = loop->busy || !STAILQ_EMPTY(&loop->reap);
-
-        event_base_loop(loop->base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
-        finish_iteration(loop);
-    }
-    while (has_pending(loop))
-        finish_iteration(loop);
-    atomic_store(&loop->holder, 0);
-    return NULL;
-}
-
-int
-loop_start(struct loop *loop, struct err *err)
-{
-    pthread_attr_t attr;
-    sigset_t all, old;
-    int rc;
-
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 256u << 10);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&loop->thread, &attr, broker, loop);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
-    if (rc != 0)
-        return err_errno(err, ERR_SYSTEM, rc, "cannot start the broker thread");
-    loop->started = true;
-    return 0;
-}
-
-struct stop_work {
-    struct loop_work work;
-    struct loop *loop;
-};
-
-static void
-stop(struct loop_work *w)
-{
-    struct stop_work *s = (struct stop_work *)w;
-
-    s->loop->stopping = true;
-}
-
-void
-loop_stop(struct loop *loop)
-{
-    struct stop_work s = {.work.fn = stop, .loop = loop};
-
-    if (!loop->started)
-        return;
-    loop_defer(loop, &s.work);
-    pthread_join(loop->thread, NULL);
-    loop->started = false;
 }
 
 void
 loop_destroy(struct loop *loop)
 {
     loop_stop(loop);
-    while (has_pending(loop))
-        finish_iteration(loop);
+    loop_hurry(loop);
+    while (loop_pending(loop))
+        loop_finish_turn(loop);
+    loop_timer_fini(&loop->till);
+    loop_timer_fini(&loop->lazy_timer);
     loop_fd_fini(&loop->wake);
     close(loop->wake_fd);
     event_base_free(loop->base);
     pthread_mutex_destroy(&loop->work_lock);
+    role_fini(loop);
     free(loop);
-}
-
-bool
-loop_holds(const struct loop *loop)
-{
-    return atomic_load(&loop->holder) == (unsigned long)pthread_self();
 }
 
 void
 loop_defer(struct loop *loop, struct loop_work *work)
 {
-    uint64_t one = 1;
     bool first;
 
     pthread_mutex_lock(&loop->work_lock);
     first = STAILQ_EMPTY(&loop->work);
     STAILQ_INSERT_TAIL(&loop->work, work, link);
     pthread_mutex_unlock(&loop->work_lock);
-    /* A waiting work has woken the loop already, and the loop itself looks before it sleeps. The write
-     * cannot fail: the counter has room. */
-    if (!first)
-        return;
-    if (loop_holds(loop))
-        loop->busy = true;
-    else if (write(loop->wake_fd, &one, sizeof one) < 0)
-        log_error("loop", "eventfd: %s", strerror(errno));
+    /* For work that was waiting already somebody has rung, and who runs the loop looks before it
+     * sleeps. */
+    if (first)
+        role_ring(loop);
 }
 
 void
 loop_defer_lazily(struct loop *loop, struct loop_work *work)
 {
-    loop_defer(loop, work);
+    bool arm;
+
+    pthread_mutex_lock(&loop->work_lock);
+    STAILQ_INSERT_TAIL(&loop->lazy, work, link);
+    arm = !loop->lazy_armed;
+    loop->lazy_armed = true;
+    pthread_mutex_unlock(&loop->work_lock);
+    /* Whoever takes a free role runs what is lazy first, and the broker does so before long. */
+    if (arm && !role_is_free(loop))
+        loop_defer(loop, &loop->arm);
 }
 
-struct sync_work {
-    struct loop_work work;
-    void (*fn)(void *arg);
-    void *arg;
-    sem_t done;
-};
-
-static void
-run_sync(struct loop_work *w)
+bool
+loop_hurry(struct loop *loop)
 {
-    struct sync_work *s = (struct sync_work *)w;
+    bool some;
 
-    s->fn(s->arg);
-    sem_post(&s->done);
-}
-
-void
-loop_sync(struct loop *loop, void (*fn)(void *arg), void *arg)
-{
-    struct sync_work s = {.work.fn = run_sync, .fn = fn, .arg = arg};
-
-    if (loop_holds(loop) || !loop->started) {
-        fn(arg);
-        return;
-    }
-    sem_init(&s.done, 0, 0);
-    loop_defer(loop, &s.work);
-    while (sem_wait(&s.done) < 0)
-        ;
-    sem_destroy(&s.done);
+    pthread_mutex_lock(&loop->work_lock);
+    some = !STAILQ_EMPTY(&loop->lazy);
+    STAILQ_CONCAT(&loop->work, &loop->lazy);
+    loop->lazy_armed = false;
+    pthread_mutex_unlock(&loop->work_lock);
+    return some;
 }
 
 void
@@ -277,6 +218,7 @@ on_fd(evutil_socket_t fd, short what, void *arg)
 {
     struct loop_fd *f = arg;
 
+    f->loop->eventful = true;
     f->fn(f, what & EV_WRITE ? LOOP_WRITE : LOOP_READ);
 }
 
@@ -291,6 +233,7 @@ loop_fd_init(struct loop_fd *f, struct loop *loop, int fd, void (*fn)(struct loo
 static void
 watch(struct event *ev, bool on)
 {
+    count(poller_changes);
     if (on ? event_add(ev, NULL) < 0 : event_del(ev) < 0)
         log_error("loop", "cannot %s fd %d: %s", on ? "watch" : "stop watching", event_get_fd(ev),
             strerror(errno));
@@ -324,6 +267,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct loop_timer *t = arg;
 
+    t->loop->eventful = true;
     t->fn(t);
 }
 

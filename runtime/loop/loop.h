@@ -3,15 +3,18 @@
  *
  * One loop a process. Objects below (loop_fd, loop_timer, loop_child) are embedded in their owners
  * and are touched by the loop role only. Everybody else reaches the loop through loop_defer, which
- * is the only thing that wakes it. Callbacks run on the loop role, never nested.
+ * is the only thing that wakes it. Callbacks run on the loop role, never nested, on whichever thread
+ * has it: the broker thread, or one that waits in loop_wait. The role is handed over under a lock, so
+ * what one holder wrote the next one sees.
  *
  * An object that libevent can see is never freed inside a callback: fini it, and pass it to
- * loop_reap, which frees it when the current iteration is over.
+ * loop_reap, which frees it when the current turn is over.
  */
 #ifndef ORRERY_LOOP_H
 #define ORRERY_LOOP_H
 
 #include <event2/event_struct.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -22,11 +25,12 @@
 struct loop;
 
 struct loop *loop_create(struct err *err) must_check;
-/* Starts the broker thread, which holds the role. Signals are blocked in it: the host's own threads
- * take them. */
+/* Starts the broker thread, which has the role while no waiting thread has it. Signals are blocked in
+ * it: the host's own threads take them. */
 int loop_start(struct loop *loop, struct err *err) must_check;
 /* Runs what is deferred and reaped, then stops and joins the broker thread: nothing runs on the loop
- * afterwards. Owners must have finished their objects (defer that before). Not from a callback. */
+ * afterwards. Owners must have finished their objects (defer that before), and nobody may be in
+ * loop_wait. Not from a callback. */
 void loop_stop(struct loop *loop);
 /* Stops it if that has not been done, and frees it. */
 void loop_destroy(struct loop *loop);
@@ -46,9 +50,39 @@ void loop_defer(struct loop *loop, struct loop_work *work);
 void loop_defer_lazily(struct loop *loop, struct loop_work *work);
 /* Runs fn(arg) on the loop role and waits for it; at once if the caller holds the role. */
 void loop_sync(struct loop *loop, void (*fn)(void *arg), void *arg);
-/* Calls destroy(object) after the current iteration, and after all work that is deferred by now. Loop
+/* Calls destroy(object) after the current turn, and after all work that is deferred by now. Loop
  * role only. */
 void loop_reap(struct loop *loop, void (*destroy)(void *), void *object);
+
+/*
+ * A thread that waits for something that the loop, or another thread, will bring. Embedded, zeroed; used
+ * by one thread at a time.
+ *
+ * The waiter reads `news`, looks for what it wants, and calls loop_wait with what it read; who brings
+ * something makes it visible and then calls loop_notify. loop_wait returns when `news` is not `seen` any
+ * more, when the deadline (clock_ms; -1: none) has passed, or for no reason. A deadline that has passed
+ * already makes it look at the descriptors once, if nobody else does.
+ *
+ * While it waits, the thread may run the loop: callbacks run on its stack, so it must hold no lock that
+ * they take. loop may be NULL: then it just sleeps.
+ */
+struct loop_waiter {
+    atomic_uint news;
+    atomic_int state;
+    LIST_ENTRY(loop_waiter) link; /* in the loop's list, under its lock, while it sleeps */
+    bool listed;
+    uint64_t since; /* clock_ns */
+    unsigned spin_pause, spin_backoff;
+};
+void loop_wait(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t deadline_ms);
+/* Any thread. */
+void loop_notify(struct loop *loop, struct loop_waiter *w);
+
+/* How long a waiting thread polls before it sleeps, where that has helped recently and this process may
+ * run on more than one CPU; 0: not at all. Default 50 us. Any thread. */
+void loop_set_spin(struct loop *loop, int64_t ns);
+/* false: threads that wait leave the role to the broker, to measure what that costs. Any thread. */
+void loop_set_attend(struct loop *loop, bool attend);
 
 /* A descriptor. Both directions may be watched; a watch stays until it is changed. */
 enum loop_events { LOOP_READ = 1, LOOP_WRITE = 2 };

@@ -1,7 +1,7 @@
 /*
  * A mailbox: messages on their way from the loop to one thread that waits for them (a VM, the file
- * worker, a C program). The wait is the one place where a thread of the runtime sleeps, and so the
- * place where it may one day take the loop role over instead.
+ * worker, a C program). The wait is the one place where a thread of the runtime sleeps. One that is
+ * given the loop runs it meanwhile, if nobody else does, and so reads its messages itself.
  *
  * Threading: any thread posts; one thread at a time takes.
  */
@@ -10,11 +10,13 @@
 
 #include <stdint.h>
 
+#include "loop.h"
 #include "msg.h"
 
 struct mailbox;
 
-struct mailbox *mailbox_create(void);
+/* `loop`: whoever waits may run it; NULL: it just sleeps. */
+struct mailbox *mailbox_create(struct loop *loop);
 /* Drops what is in it. Nobody may wait in it or post to it any more. */
 void mailbox_destroy(struct mailbox *mb);
 /* Takes m. */

@@ -31,7 +31,7 @@ take_seq(struct mailbox *mb)
 static void
 test_order(void **state)
 {
-    struct mailbox *mb = mailbox_create();
+    struct mailbox *mb = mailbox_create(NULL);
 
     for (uint32_t i = 0; i < 100; i++)
         mailbox_post(mb, numbered(0, i));
@@ -44,7 +44,7 @@ test_order(void **state)
 static void
 test_deadline(void **state)
 {
-    struct mailbox *mb = mailbox_create();
+    struct mailbox *mb = mailbox_create(NULL);
     int64_t begin = clock_ms();
     struct msg *m;
 
@@ -63,7 +63,7 @@ test_deadline(void **state)
 static void
 test_wake_the_next(void **state)
 {
-    struct mailbox *mb = mailbox_create();
+    struct mailbox *mb = mailbox_create(NULL);
 
     mailbox_wake(mb);
     assert_null(mailbox_take(mb, -1));
@@ -85,7 +85,7 @@ take_forever(void *arg)
 static void
 test_wake_the_current(void **state)
 {
-    struct mailbox *mb = mailbox_create();
+    struct mailbox *mb = mailbox_create(NULL);
     void *taken = mb;
     pthread_t thread;
 
@@ -118,7 +118,7 @@ post_many(void *arg)
 static void
 test_many_posters(void **state)
 {
-    struct mailbox *mb = mailbox_create();
+    struct mailbox *mb = mailbox_create(NULL);
     struct poster posters[THREADS];
     uint32_t next[THREADS] = {0};
 
@@ -141,7 +141,7 @@ test_many_posters(void **state)
 static void
 test_destroy_full(void **state)
 {
-    struct mailbox *mb = mailbox_create();
+    struct mailbox *mb = mailbox_create(NULL);
 
     mailbox_post(mb, numbered(0, 1));
     mailbox_post(mb, numbered(0, 2));

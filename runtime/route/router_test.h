@@ -128,7 +128,7 @@ hub_setup(struct hub **out, bool agent)
     if (!x->loop || loop_start(x->loop, &err) < 0)
         return -1;
     x->router = router_create(x->loop, agent ? 0 : 1, agent ? "agent" : "controller");
-    x->mb = mailbox_create();
+    x->mb = mailbox_create(NULL);
     hub_link(x, agent ? 4 : 2);
     hub_link(x, agent ? 6 : 3);
     x->reply = router_listen_mailbox(x->router, 0, HANDLE_FROM_ANYONE, x->mb);
