@@ -169,7 +169,7 @@ file_service_create(struct router *r, bool may_serve)
     struct file_service *s = xcalloc(1, sizeof(*s));
     s->router = r;
     s->may_serve = may_serve;
-    s->mb = mailbox_create();
+    s->mb = mailbox_create(NULL);
     s->next_seq = 1;
     pthread_mutex_init(&s->lock, NULL);
     STAILQ_INIT(&s->jobs);

@@ -74,7 +74,7 @@ vm_attach(lua_State *L, struct router *r)
 
     vm->L = L;
     vm->router = r;
-    vm->mailbox = mailbox_create();
+    vm->mailbox = mailbox_create(router_loop(r));
     vm->handle = router_listen_mailbox(r, 0, HANDLE_FROM_ANYONE, vm->mailbox);
     lua_pushlightuserdata(L, (void *)(uintptr_t)&vm_key);
     lua_pushlightuserdata(L, vm);
