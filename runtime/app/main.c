@@ -11,6 +11,7 @@
 #include <lua.h>
 
 #include "orrery.h"
+#include "random.h"
 
 /* The exit status that `orrery.cli` returned, or 1. */
 static int
@@ -61,6 +62,7 @@ main(int argc, char **argv)
     int status;
 
     fill_standard_files();
+    random_in_pieces();
     o = orrery_create(&e);
     if (!o) {
         fprintf(stderr, "orrery: %s\n", e.text);
