@@ -83,6 +83,9 @@ void loop_notify(struct loop *loop, struct loop_waiter *w);
 void loop_set_spin(struct loop *loop, int64_t ns);
 /* false: threads that wait leave the role to the broker, to measure what that costs. Any thread. */
 void loop_set_attend(struct loop *loop, bool attend);
+/* What was set. Any thread. */
+int64_t loop_spin(const struct loop *loop);
+bool loop_attend(const struct loop *loop);
 
 /* A descriptor. Both directions may be watched; a watch stays until it is changed. */
 enum loop_events { LOOP_READ = 1, LOOP_WRITE = 2 };

@@ -89,6 +89,18 @@ loop_set_attend(struct loop *loop, bool attend)
     atomic_store(&loop->stay, !attend);
 }
 
+int64_t
+loop_spin(const struct loop *loop)
+{
+    return atomic_load(&loop->spin_ns);
+}
+
+bool
+loop_attend(const struct loop *loop)
+{
+    return !atomic_load(&loop->stay);
+}
+
 bool
 loop_holds(const struct loop *loop)
 {
