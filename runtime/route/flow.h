@@ -1,0 +1,65 @@
+/*
+ * Flow control between a sender and a receiver, whatever lies between them.
+ *
+ * What a context sends to one handle of another is a flow. At most FLOW_WINDOW bytes of it may be on
+ * their way, or wait to be taken; who wants to send more waits for HANDLE_CREDIT, by which the receiver
+ * says how much its owner has taken. So a slow reader slows down its own writers and nobody else, and
+ * what waits anywhere is bounded by the number of flows.
+ *
+ * A message is admitted whole while the window is not used up, so a flow may exceed it by one message.
+ * Credits are urgent messages: nothing that is queued holds them up. A sender that ignores them is
+ * found by the receiver (FLOW_FLOOD). Answers to calls are no flow: who calls has asked for them.
+ *
+ * The window is counted per sending context and not per thread: threads of it share one.
+ *
+ * Threading: any thread; a lock of its own, under which no other is taken but those of the mailboxes.
+ */
+#ifndef ORRERY_FLOW_H
+#define ORRERY_FLOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mailbox.h"
+
+#define FLOW_WINDOW (1u << 20)
+/* Threads of one sender may overtake each other between being admitted and sending. */
+#define FLOW_FLOOD (2ull * FLOW_WINDOW + FRAME_MAX_PAYLOAD)
+/* A receiver gives credit when it owes this much. */
+#define FLOW_CREDIT (FLOW_WINDOW / 4)
+
+struct flows;
+struct flow;
+
+struct flows *flows_create(void);
+/* After the last flow_unref. */
+void flows_destroy(struct flows *fs);
+/* A context is gone: senders that wait for it are told to look again. */
+void flows_lost(struct flows *fs, uint32_t peer);
+
+/* ---- sending ---- */
+
+/* The flow to a handle of another context. Returns one reference. */
+struct flow *flow_open(struct flows *fs, uint32_t peer, uint32_t handle);
+void flow_unref(struct flow *f);
+/* May a message with `bytes` of payload go? If so they are counted. If not, a message is posted to mb
+ * (unless it is NULL) when it is worth to try again: handle HANDLE_CREDIT, src the peer, seq the handle. */
+bool flow_admit(struct flow *f, uint32_t bytes, struct mailbox *mb);
+/* Takes back what was admitted, for a message that could not be sent. */
+void flow_return(struct flow *f, uint32_t bytes);
+/* mb is about to go. */
+void flows_forget_mailbox(struct flows *fs, struct mailbox *mb);
+/* The peer has given credit. */
+void flows_credit(struct flows *fs, uint32_t peer, uint32_t handle, uint32_t bytes);
+
+/* ---- receiving ---- */
+
+/* A message came in for a handle. False: the sender ignores its window. */
+bool flows_receive(struct flows *fs, uint32_t peer, uint32_t handle, uint32_t bytes);
+/* So much of it was taken. Returns for how much credit is to be given: never for more than came in. */
+uint32_t flows_take(struct flows *fs, uint32_t peer, uint32_t handle, uint32_t bytes);
+/* Nobody listens on the handle any more. Calls fn with what each sender is owed. */
+void flows_close(struct flows *fs, uint32_t handle,
+    void (*fn)(void *arg, uint32_t peer, uint32_t handle, uint32_t bytes), void *arg);
+
+#endif
