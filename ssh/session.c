@@ -14,6 +14,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "counters.h"
 #include "internal.h"
 #include "log.h"
 
@@ -51,9 +52,10 @@ receive(struct ssh_session *s, void *p, size_t n)
 
     if (s->drained || session_lost(s))
         return -EAGAIN;
-    do
+    do {
+        count(sys_read);
         got = recv(s->base.fd, p, n, MSG_DONTWAIT);
-    while (got < 0 && errno == EINTR);
+    } while (got < 0 && errno == EINTR);
     if (got == 0) {
         s->closed = true;
         return -EAGAIN;
@@ -64,6 +66,7 @@ receive(struct ssh_session *s, void *p, size_t n)
         s->drained = true;
         return -EAGAIN;
     }
+    count_n(COUNT_bytes_received, (uint64_t)got);
     if ((size_t)got < n)
         s->drained = true;
     return got;
@@ -132,9 +135,10 @@ session_flush(struct ssh_session *s)
         buf_consume(&s->out, n);
         return -s->sock_errno;
     }
-    do
+    do {
+        count(sys_write);
         sent = send(s->base.fd, buf_head(&s->out), n, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (sent < 0 && errno == EINTR);
+    } while (sent < 0 && errno == EINTR);
     if (sent < 0 && errno != EAGAIN) {
         /* What the server sent before it went can still be read, so sock_errno stays as it is. */
         int saved = errno;
@@ -143,8 +147,10 @@ session_flush(struct ssh_session *s)
         return -saved;
     }
     s->full = sent < (ssize_t)n;
-    if (sent > 0)
+    if (sent > 0) {
+        count_n(COUNT_bytes_sent, (uint64_t)sent);
         buf_consume(&s->out, (size_t)sent);
+    }
     return 0;
 }
 

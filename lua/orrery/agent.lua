@@ -1,6 +1,7 @@
 --- What an agent does: run calls for its parent. Loaded, and so listening, before the parent's first
 --- message; `serve` then runs until the parent is gone.
 
+local closure = require "orrery.closure"
 local codec = require "orrery.codec"
 local core = require "orrery.core"
 local Error = require "orrery.error"
@@ -14,19 +15,28 @@ local M = {}
 local WITH_CODE = { code = true }
 local LOG_WARN = 1
 
----@type table<string, orrery.Task> calls that run, for cancel
+---@class orrery.Work: orrery.Task a call that runs here
+---@field src integer who called
+---@field reply integer where the answer goes; 0 for a cast
+---@field seq integer
+---@field other orrery.Work|false another one with the same seq, from elsewhere
+local Work = setmetatable({ watched = true }, { __index = sched.Task })
+Work.__index = Work
+
+---@type table<integer, orrery.Work> by seq: calls that run, for cancel
 local running = {}
+---@type orrery.Work? one that has ended: most calls never block, and then nobody holds it
+local spare
 
 local function no_function(name, why)
     Error.raise { code = "no_function", message = ("'%s': %s"):format(name, why) }
 end
 
 -- "mod.sub.fn" is field fn of module mod.sub; a plain name is a global function.
-local function resolve(name)
-    local module, field = name:match("^(.*)%.([^%.]+)$")
+local function find(module, field)
     if not module then
-        local fn = _G[name]
-        return type(fn) == "function" and fn or no_function(name, "there is no such global function")
+        local fn = _G[field]
+        return type(fn) == "function" and fn or no_function(field, "there is no such global function")
     end
     local ok, loaded = pcall(require, module)
     if not ok then
@@ -37,49 +47,108 @@ local function resolve(name)
         error(err, 0)
     end
     local fn = type(loaded) == "table" and loaded[field]
-    return fn or no_function(name, ("module '%s' has no '%s'"):format(module, field))
+    local why = ("module '%s' has no '%s'"):format(module, field)
+    return fn or no_function(module .. "." .. field, why)
 end
 
-local function invoke(fn, ...)
-    if type(fn) == "string" then fn = resolve(fn) end
-    return fn(...)
+-- The two parts of names that were called: cutting strings costs more than the rest of a call.
+local MOST_NAMES = 1000
+local modules_of, fields_of, name_count = {}, {}, 0
+
+local function split(name)
+    local module, field = name:match("^(.*)%.([^%.]+)$")
+    if name_count == MOST_NAMES then modules_of, fields_of, name_count = {}, {}, 0 end
+    modules_of[name], fields_of[name], name_count = module or false, field or name, name_count + 1
 end
 
-local function run(payload)
-    return codec.encode_data(invoke(codec.decode(payload, WITH_CODE)))
+local function resolve(name)
+    if not fields_of[name] then split(name) end
+    local module, field = modules_of[name], fields_of[name]
+    local loaded = package.loaded[module]
+    return type(loaded) == "table" and loaded[field] or find(module, field)
 end
 
 -- An answer that is too large becomes an error that says so: the caller waits for something.
-local function answer(src, reply, seq, payload, is_error)
-    local ok, code, text = core.reply(src, reply, seq, payload, is_error)
+local function answer(work, ...)
+    if work.reply == 0 then return end
+    local ok, code, text = core.reply_values(work.src, work.reply, work.seq, ...)
+    if ok == false then
+        ok, code, text = core.reply(work.src, work.reply, work.seq, codec.encode_data(...), false)
+    end
+    if not ok then Error.raise { code = code, message = text } end
+end
+
+local function call(work, fn, ...)
+    if type(fn) == "string" then
+        if closure.is_flat(fn) then return answer(work, closure.call(fn, ...)) end
+        fn = resolve(fn)
+    end
+    return answer(work, fn(...))
+end
+
+local function call_encoded(work, payload)
+    return call(work, codec.decode(payload, WITH_CODE))
+end
+
+local function answer_error(work, err)
+    if work.reply == 0 then
+        core.log(LOG_WARN, "agent", "a cast failed: " .. tostring(err))
+        return
+    end
+    local ok, code, text = core.reply(work.src, work.reply, work.seq, codec.encode_error(err), true)
     if not ok then
-        core.reply(src, reply, seq, codec.encode_error(Error.new { code = code, message = text }), true)
+        local payload = codec.encode_error(Error.new { code = code, message = text })
+        core.reply(work.src, work.reply, work.seq, payload, true)
     end
 end
 
-local function finish(task, src, reply, seq)
-    if reply == 0 then
-        if task.error then core.log(LOG_WARN, "agent", "a cast failed: " .. tostring(task.error)) end
-    elseif task.error then
-        answer(src, reply, seq, codec.encode_error(task.error), true)
+function Work:describe() return "a call from context " .. self.src end
+
+function Work:enter()
+    self.other = running[self.seq] or false
+    running[self.seq] = self
+end
+
+function Work:leave()
+    local at = running[self.seq]
+    if at == self then
+        running[self.seq] = self.other or nil
+        return
+    end
+    while at and at.other ~= self do at = at.other end
+    if at then at.other = self.other end
+end
+
+function Work:ended(ok, err)
+    if self.reply ~= 0 then self:leave() end
+    if not ok then answer_error(self, err) end
+    if self.kept then
+        sched.Task.ended(self, ok, err)
     else
-        answer(src, reply, seq, task[1], false)
+        spare = self
     end
 end
 
-local function on_call(seq, src, reply, _, payload)
-    local key = src .. ":" .. seq
-    local task = sched.spawn(run, payload)
-    if reply ~= 0 then running[key] = task end
-    task:on_done(function()
-        running[key] = nil
-        finish(task, src, reply, seq)
-    end)
+local function on_call(seq, src, reply, _, payload, ...)
+    local work = spare or setmetatable({
+        false, state = false, n = 0, error = false, observer = false,
+        waiting = false, kept = false, co = false, src = 0, reply = 0, seq = 0, other = false,
+    }, Work)
+    spare = nil
+    work.src, work.reply, work.seq = src, reply, seq
+    if reply ~= 0 then work:enter() end
+    if type(payload) == "string" then
+        sched.begin(work, call_encoded, work, payload)
+    else
+        sched.begin(work, call, work, ...)
+    end
+    return true
 end
 
-local function on_cancel(seq, src)
-    local task = running[src .. ":" .. seq]
-    if task then task:cancel() end
+local function on_cancel(seq, src, reply)
+    local work = running[seq]
+    while work and (work.src ~= src or work.reply ~= reply) do work = work.other end
+    if work then work:cancel() end
 end
 
 core.listen(core.handle.CALL, true)

@@ -6,6 +6,7 @@
 --     bundle  { functions = { {bytecode, cell ...} ... }, cells = { value ... }, tables = { ... } }
 --     ref     { f = i }   functions[i]         { m = "util" }               a loaded module
 --             { t = i }   tables[i]            { m = "string", k = "rep" }  a field of one
+--             { g = i }   what the other side is given besides (inside a process: a receiver)
 --
 -- A cell is one captured variable. Two functions that share a variable name the same cell, so they
 -- share it at the other side too; that is also what makes recursion work. Tables below a cell keep
@@ -16,6 +17,9 @@
 -- their functions, the standard library. So a function of a module meets its own module's state
 -- there. A function's environment (setfenv) does not travel: it runs with the globals of the other
 -- side.
+--
+-- A call of a function that captures only plain values, with plain arguments, needs no bundle: its
+-- bytecode stands in the place of a name, then come the captured values, then the arguments.
 
 local buffer = require "string.buffer"
 local Error = require "orrery.error"
@@ -29,6 +33,7 @@ M.MAX_DEPTH = 100
 
 -- Captured values can nest through functions too, where no buffer counts.
 local MAX_PATH = 1000
+local MAX_FLAT = 10 -- captured values that are passed like arguments
 local MAX_SHOWN = 20 -- parts of a path that a message shows
 
 local PLAIN = { ["nil"] = true, boolean = true, number = true, string = true }
@@ -39,6 +44,7 @@ local PLAIN = { ["nil"] = true, boolean = true, number = true, string = true }
 ---@field root fun(i: integer): string how value i is called in messages
 ---@field typed table<table, any> the metatables that travel; others are dropped
 ---@field data boolean refuse functions, and name nothing: this message goes up
+---@field give? fun(original: table): integer? number of a table that the other side is given besides
 ---@field path any[] keys from the root to the value at hand; an Upvalue where a function was
 ---entered
 local Walk = {}
@@ -159,6 +165,11 @@ function Walk:table_ref(original)
 end
 
 function Walk:place_table(holder, slot, original, depth, below_cell)
+    local given = self.give and self.give(original)
+    if given then
+        holder[slot] = setmetatable({ g = given }, Ref)
+        return
+    end
     if depth > M.MAX_DEPTH then
         self:fail(("a table nested more than %d deep"):format(M.MAX_DEPTH))
     end
@@ -208,7 +219,7 @@ function Walk:place(holder, slot, value, depth, below_cell)
 end
 
 --- Replaces functions, modules and what they capture by refs, in copies of the values.
----@param options table `root`, `data`, `typed`, as in orrery.closure.Walk
+---@param options table `root`, `data`, `typed`, `give`, as in orrery.closure.Walk
 ---@param n integer how many values there are, nil counted
 ---@param ... any the values
 ---@return table bundle
@@ -217,7 +228,8 @@ end
 function M.pack(options, n, ...)
     names.refresh()
     local walk = setmetatable({
-        root = options.root, data = options.data, typed = options.typed, path = {},
+        root = options.root, data = options.data, typed = options.typed, give = options.give,
+        path = {},
         bundle = setmetatable({ functions = {}, cells = {}, tables = {} }, Bundle),
         cells = {}, ncells = 0, refs = {}, copies = {}, stands = {}, open = {},
     }, Walk)
@@ -240,24 +252,27 @@ local MAX_LOADED_SIZE = 2 ^ 16 -- bytes; larger ones are not called in a tight l
 -- older.
 local young, old, young_count = {}, {}, 0
 
+-- Returns how many upvalues it has, too. They are nil.
 local function load_bytecode(code)
     local fn = young[code] or old[code]
-    if fn and young[code] then return fn end
+    if fn and young[code] then return fn, 0 end
     if not fn then
         local why
         fn, why = load(code, "=function", "b")
         if not fn then error("a function does not load: " .. tostring(why), 0) end
-        if #code > MAX_LOADED_SIZE or debug.getinfo(fn, "u").nups > 0 then return fn end
+        local nups = debug.getinfo(fn, "u").nups
+        if #code > MAX_LOADED_SIZE or nups > 0 then return fn, nups end
     end
     if young_count >= MAX_LOADED then young, old, young_count = {}, young, 0 end
     young[code], young_count = fn, young_count + 1
-    return fn
+    return fn, 0
 end
 
-local function resolve(ref, functions, tables)
+local function resolve(ref, found)
     local value
-    if ref.f ~= nil then value = functions[ref.f]
-    elseif ref.t ~= nil then value = tables[ref.t]
+    if ref.f ~= nil then value = found.functions[ref.f]
+    elseif ref.t ~= nil then value = found.tables[ref.t]
+    elseif ref.g ~= nil then value = found.given[ref.g]
     elseif type(ref.m) == "string" then value = names.load(ref.m, ref.k) end
     if value == nil then error("a reference to nothing", 0) end
     return value
@@ -266,15 +281,15 @@ end
 -- Replaces the refs below a value, in place. What comes out of the decoder is a tree, so each table
 -- is visited once; a table that replaces a ref is not entered, its own turn comes as
 -- bundle.tables[i].
-local function settle(value, functions, tables)
+local function settle(value, found)
     if type(value) ~= "table" then return value end
-    if getmetatable(value) == Ref then return resolve(value, functions, tables) end
+    if getmetatable(value) == Ref then return resolve(value, found) end
     local moved
     for key, field in next, value do
-        if type(field) == "table" then value[key] = settle(field, functions, tables) end
+        if type(field) == "table" then value[key] = settle(field, found) end
         if type(key) == "table" then
             moved = moved or {}
-            moved[key] = settle(key, functions, tables)
+            moved[key] = settle(key, found)
         end
     end
     for key, new in pairs(moved or {}) do
@@ -307,23 +322,66 @@ end
 ---@param bundle table
 ---@param values table changed in place
 ---@param n integer
+---@param given? table what `give` gave numbers
 ---@return table values
 ---Raises strings for a malformed bundle, "module" where one is missing.
-function M.unpack(bundle, values, n)
+function M.unpack(bundle, values, n, given)
     local functions, tables = {}, bundle.tables
+    local found = { functions = functions, tables = tables, given = given or {} }
     for i, entry in ipairs(bundle.functions) do
         if type(entry[1]) ~= "string" then error("a function without bytecode", 0) end
         functions[i] = load_bytecode(entry[1])
     end
-    for i = 1, #tables do settle(tables[i], functions, tables) end
+    for i = 1, #tables do settle(tables[i], found) end
     for cell, value in pairs(bundle.cells) do
-        if type(value) == "table" then bundle.cells[cell] = settle(value, functions, tables) end
+        if type(value) == "table" then bundle.cells[cell] = settle(value, found) end
     end
     connect(functions, bundle.functions, bundle.cells)
     for i = 1, n do
-        if type(values[i]) == "table" then values[i] = settle(values[i], functions, tables) end
+        if type(values[i]) == "table" then values[i] = settle(values[i], found) end
     end
     return values
+end
+
+-- Calls without a bundle --------------------------------------------------------------------------
+
+local ESC = 27 -- with it begins bytecode, and no name
+
+local function captured(fn, i, ...)
+    if i == 0 then return ... end
+    local _, value = debug.getupvalue(fn, i)
+    return captured(fn, i - 1, value, ...)
+end
+
+--- What to send for a call, if all of it is plain.
+---@param fn function
+---@param ... any its arguments
+---@return function|string what the function itself where it has a name, or cannot travel so
+---@return any ...
+function M.flat(fn, ...)
+    local code, nups = dump(fn)
+    names.refresh()
+    if not code or nups > MAX_FLAT or names.find(fn) then return fn, ... end
+    return code, captured(fn, nups, ...)
+end
+
+---@param name string of a function to be called
+---@return boolean flat it is what flat made of one
+function M.is_flat(name) return name:byte() == ESC end
+
+local function call(fn, i, nups, ...)
+    if i > nups then return fn(...) end
+    debug.setupvalue(fn, i, (...))
+    return call(fn, i + 1, nups, select(2, ...))
+end
+
+--- Calls what flat made. Loads bytecode: the caller answers for the sender.
+---@param code string
+---@param ... any
+---@return any ... what the function returns
+function M.call(code, ...)
+    local fn, nups = load_bytecode(code)
+    return call(fn, 1, nups, ...)
 end
 
 return M

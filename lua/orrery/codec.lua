@@ -7,11 +7,15 @@
 -- dropped, so an object arrives as its plain fields. Functions travel from parent to child only:
 -- see closure.lua.
 --
+-- Values that are all plain (nil, booleans, numbers, strings) mostly do not come here: core.send_values
+-- and core.wait put them into messages and take them out, in the same format.
+--
 -- The two lists below are part of the protocol: both ends must have the same names in the same
 -- order. Whoever changes one raises FRAME_VERSION (runtime/wire/frame.h), which the handshake compares.
 
 require "ffi" -- without it, string.buffer refuses 64-bit integers and complex numbers
 local buffer = require "string.buffer"
+local core = require "orrery.core"
 local Error = require "orrery.error"
 local closure = require "orrery.closure"
 
@@ -106,7 +110,7 @@ end
 
 -- string.buffer has refused, without saying which value it was about: walk them.
 local function encode_slowly(style, why, n, ...)
-    local walk = { root = style.root, data = style.data, typed = typed }
+    local walk = { root = style.root, data = style.data, typed = typed, give = style.give }
     local bundle, values = closure.pack(walk, n, ...)
     if style.data then refuse(why) end
     local ok, payload = write(n + 1, bundle, unpack(values, 1, n))
@@ -149,6 +153,17 @@ function M.encode_call(fn, ...)
     return encode(CALL, 1 + select("#", ...), fn, ...)
 end
 
+--- As encode_call, for another thread of this process.
+---@param give fun(value: table): integer? the number of a table that does not travel as it is: decode gets
+---what to put in its place
+---@param fn function
+---@param ... any
+---@return string payload
+function M.encode_given(give, fn, ...)
+    local style = { data = false, root = call_part, give = give }
+    return encode_slowly(style, nil, 1 + select("#", ...), fn, ...)
+end
+
 --- Encodes values for a parent or a sibling, where no functions may go. Paths start at `values[1]`.
 ---@param ... any
 ---@return string payload
@@ -186,83 +201,8 @@ end
 
 -- Decoding ----------------------------------------------------------------------------------------
 
-local function malformed(what, pos)
-    local where = pos and (" at byte %d"):format(pos) or ""
-    Error.raise { code = "decode", message = ("malformed payload: %s%s"):format(what, where) }
-end
-
--- Reads a number of string.buffer's variable length format: 1, 2 or 5 bytes.
-local function number_at(payload, pos)
-    local first, a, b, c, d = payload:byte(pos, pos + 4)
-    if not first then malformed("it ends early", pos) end
-    if first < 0xe0 then return first, pos + 1 end
-    if first < 0xff then
-        if not a then malformed("it ends early", pos) end
-        return (first - 0xe0) * 256 + a + 0xe0, pos + 2
-    end
-    if not d then malformed("it ends early", pos) end
-    return a + b * 2 ^ 8 + c * 2 ^ 16 + d * 2 ^ 24, pos + 5
-end
-
-local function second(_, pos) return pos end
-
--- Bytes after the tag, for values of a fixed size: nil, false, true, NULL; int, double; int64,
--- uint64, complex. Addresses (4 and 5) are not among them: they mean nothing here.
-local SIZE = {
-    [0] = 0, [1] = 0, [2] = 0, [3] = 0, [6] = 4, [7] = 8, [0x10] = 8, [0x11] = 8, [0x12] = 16,
-}
-local TABLE, TABLE_LAST, TYPED, KEY, STRING = 0x08, 0x0d, 0x0e, 0x0f, 0x20
-
--- Reads the counts of a table and returns how many values it holds.
-local function table_at(payload, pos, tag)
-    local array, hash = 0, 0
-    if tag >= TABLE + 2 then array, pos = number_at(payload, pos) end
-    if tag % 2 == 1 then hash, pos = number_at(payload, pos) end
-    if tag >= TABLE + 4 then array = array - 1 end -- slot 0 is not sent
-    local values = array + 2 * hash
-    -- A value takes a byte at least, so this is what keeps 6 bytes from claiming 1 GiB.
-    if array < 0 or values > #payload - pos + 1 then malformed("a table of impossible size", pos) end
-    return values, pos
-end
-
-local left = {} -- [depth] -> values still to come at this level; scan does not yield
-
--- string.buffer allocates tables of the size that a payload claims, before it looks for their
--- contents, and some releases neither bound the depth nor notice a payload that ends inside a key.
--- So nothing is decoded that has not been walked here; it returns the number of values.
-local function scan(payload)
-    local pos, depth, count, size = 1, 0, 0, #payload
-    while true do
-        while depth > 0 and left[depth] == 0 do depth = depth - 1 end
-        if depth > 0 then
-            left[depth] = left[depth] - 1
-        elseif pos > size then
-            return count
-        else
-            count = count + 1
-        end
-        local at = pos
-        local tag
-        tag, pos = number_at(payload, pos)
-        if tag == TYPED then
-            tag, pos = number_at(payload, second(number_at(payload, pos)))
-            if tag < TABLE or tag > TABLE_LAST then malformed("a kind without a table", at) end
-        end
-        if tag >= STRING then
-            pos = pos + tag - STRING
-        elseif tag >= TABLE and tag <= TABLE_LAST then
-            depth = depth + 1
-            if depth > closure.MAX_DEPTH then malformed("nested too deep", at) end
-            left[depth], pos = table_at(payload, pos, tag)
-        elseif tag == KEY then
-            pos = second(number_at(payload, pos))
-        elseif SIZE[tag] then
-            pos = pos + SIZE[tag]
-        else
-            malformed("a value of an unknown type", at)
-        end
-        if pos > size + 1 then malformed("it ends early", at) end
-    end
+local function malformed(what)
+    Error.raise { code = "decode", message = "malformed payload: " .. what }
 end
 
 local function get(buf, n)
@@ -274,12 +214,12 @@ end
 
 jit.off(get) -- see put
 
-local function unbundle(code, n, bundle, ...)
-    if not code then
+local function unbundle(opts, n, bundle, ...)
+    if not (opts and opts.code == true) then
         local message = "a function came from a context that may not send code"
         Error.raise { code = "denied", message = message }
     end
-    local ok, values = pcall(closure.unpack, bundle, { ... }, n)
+    local ok, values = pcall(closure.unpack, bundle, { ... }, n, opts.given)
     if not ok then
         if Error.is(values) then error(values, 0) end
         malformed(tostring(values))
@@ -287,32 +227,34 @@ local function unbundle(code, n, bundle, ...)
     return unpack(values, 1, n)
 end
 
-local function finish(buf, code, n, ok, ...)
+local function finish(buf, opts, n, ok, ...)
     spare_reader = buf:reset() -- lets go of the payload
     if not ok then malformed(tostring((...))) end
-    if n > 0 and getmetatable((...)) == closure.Bundle then return unbundle(code, n - 1, ...) end
+    if n > 0 and getmetatable((...)) == closure.Bundle then return unbundle(opts, n - 1, ...) end
     return ...
 end
 
 --- Decodes what encode made. Checks all of it first: a malformed payload costs no more than its
 --- size.
 ---@param payload string
----@param opts? { code?: boolean } `code`: the sender is the parent, and may send functions. They
----are
----loaded, and the modules they need are required, so this may block then
+---@param opts? { code?: boolean, given?: table } `code`: the sender is the parent, and may send functions.
+---They are loaded, and the modules they need are required, so this may block then. `given`: see
+---encode_given
 ---@return any ... the values
 ---Raises "decode" for a malformed payload, "denied" for a function where `code` is not set,
 ---"module"
 ---where a function needs a module that does not load, "limit" for more than MAX_VALUES values.
 function M.decode(payload, opts)
     if type(payload) ~= "string" then malformed("a payload is a string, not a " .. type(payload)) end
-    local n = scan(payload)
+    -- Nothing is decoded that has not been walked: see runtime/vm/scan.h.
+    local n, why = core.scan(payload)
+    if not n then malformed(why) end
     if n > M.MAX_VALUES + 1 then -- the bundle is one more
         Error.raise { code = "limit", message = ("%d values in a message"):format(n) }
     end
     local buf = spare_reader or buffer.new(options)
     spare_reader = nil
-    return finish(buf, opts ~= nil and opts.code == true, n, pcall(get, buf:set(payload), n))
+    return finish(buf, opts, n, pcall(get, buf:set(payload), n))
 end
 
 return M

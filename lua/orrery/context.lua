@@ -3,9 +3,11 @@
 -- A context is a plain table {id, name, route}, so it can be an argument or a result of a call. The
 -- way there is looked up by its id, once in each process.
 
+local closure = require "orrery.closure"
 local codec = require "orrery.codec"
 local core = require "orrery.core"
 local Error = require "orrery.error"
+local Future = require("orrery.future").Future
 local link = require "orrery.link"
 local sched = require "orrery.sched"
 
@@ -62,9 +64,10 @@ function M.way(ctx)
     return way
 end
 
---- The context for an id; of the ones that this script opened, its own object is elsewhere.
+--- The context for an id: one of this process's, by whichever of its threads it was opened. Who opened it
+--- has an object of its own, with which it ends.
 ---@param id integer
----@return orrery.Context?
+---@return orrery.Context? context nil where no way leads there
 function M.from_id(id)
     local way, name, route = core.context(id)
     if not way then return nil end
@@ -73,14 +76,39 @@ function M.from_id(id)
     return ctx
 end
 
+local function not_sent(ctx, code, text)
+    Error.raise {
+        code = code, message = text, context = ctx.name, route = ctx.route, at = Error.at(),
+    }
+end
+
 --- Sends, and raises what the way says with the place in it.
 function M.send(ctx, handle, seq, payload, wants_reply)
     local ok, code, text = core.send(M.way(ctx), handle, seq, payload, wants_reply)
-    if not ok then
-        Error.raise {
-            code = code, message = text, context = ctx.name, route = ctx.route, at = Error.at(),
-        }
+    if not ok then not_sent(ctx, code, text) end
+end
+
+local function check_sent(ctx, ok, code, text)
+    if ok == nil then not_sent(ctx, code, text) end
+    return ok
+end
+
+--- The same with values, which `encode` (of orrery.codec) encodes where they are not plain.
+function M.send_values(ctx, handle, seq, wants_reply, encode, ...)
+    local way = ways[ctx] or M.way(ctx)
+    if not check_sent(ctx, core.send_values(way, handle, seq, wants_reply, ...)) then
+        M.send(ctx, handle, seq, encode(...), wants_reply)
     end
+end
+
+local function send_call(ctx, seq, wants_reply, fn, ...)
+    if type(fn) == "function" then
+        local way, call = ways[ctx] or M.way(ctx), core.handle.CALL
+        if check_sent(ctx, core.send_values(way, call, seq, wants_reply, closure.flat(fn, ...))) then
+            return
+        end
+    end
+    M.send_values(ctx, core.handle.CALL, seq, wants_reply, codec.encode_call, fn, ...)
 end
 
 -- Opening -----------------------------------------------------------------------------------------
@@ -106,7 +134,8 @@ local function own(ctx)
 end
 
 --- Opens a child and waits until its agent is there.
----@param request table for core.open: name, route and so on
+---@param request table for core.open: name, route and so on; explain(err), if it is there, makes of an
+---error the one to raise
 ---@return orrery.Context
 ---Raises "connect", "hostkey", "auth", "bootstrap", "timeout", "cancelled".
 function M.open(request)
@@ -123,6 +152,7 @@ function M.open(request)
     local fine, id, payload = pcall(future.take, future)
     if not fine then
         local err = Error.from(id)
+        if request.explain then err = request.explain(err) end
         err.at = err.at or Error.at()
         err.context, err.route = err.context or request.name, err.route or request.route
         error(err, 0)
@@ -161,17 +191,44 @@ end
 
 -- Calls -------------------------------------------------------------------------------------------
 
-local function on_reply(ctx, future, flags, payload)
+---@class orrery.Call: orrery.Future, orrery.Question one that was made, and its results
+---@field ctx orrery.Context
+local Call = setmetatable({}, { __index = Future })
+Call.__index = Call
+
+function Call:describe() return "a call in " .. self.ctx.name end
+
+-- A call that nobody waits for any more is told to end there.
+function Call:on_cancel()
+    link.finish(self)
+    pcall(M.send, self.ctx, core.handle.CANCEL, self.seq, "", true)
+end
+
+local function settle(call, flags, payload, ...)
     if flags == core.DEAD then
-        future:reject(M.locate(ctx, link.dead_error(payload)))
+        call:reject(M.locate(call.ctx, link.dead_error(payload)))
     elseif flags == core.ERROR then
-        local err = Error.from(codec.decode(payload))
+        local value = ...
+        if type(payload) == "string" then value = codec.decode(payload) end
+        local err = Error.from(value)
         err.remote = err.traceback ~= nil
-        future:reject(M.locate(ctx, err))
+        call:reject(M.locate(call.ctx, err))
     else
-        future:resolve(codec.decode(payload))
+        call:resolve(codec.decode(payload))
     end
 end
+
+function Call:answered(flags, payload, ...)
+    link.finish(self)
+    if flags == 0 and type(payload) == "number" then
+        self:resolve(...)
+        return
+    end
+    local ok, err = pcall(settle, self, flags, payload, ...)
+    if not ok then self:lost(Error.from(err)) end
+end
+
+function Call:lost(err) self:reject(M.locate(self.ctx, err)) end
 
 --- Starts a call. Functions travel with their upvalues, by value; a loaded module goes by its name.
 ---@param fn function|string a function, or "module.name"
@@ -185,28 +242,17 @@ function Context:call_async(fn, ...)
             message = "call: a function or 'module.name' was expected, this is a " .. type(fn),
         }
     end
-    local payload = codec.encode_call(fn, ...)
-    local conversation
-    local future = sched.future {
-        what = function() return ("a call in %s"):format(self.name) end,
-        on_cancel = function()
-            link.finish(conversation)
-            pcall(M.send, self, core.handle.CANCEL, conversation.seq, "", false)
-        end,
-    }
-    conversation = link.converse(self.id, function(flags, reply)
-        link.finish(conversation)
-        local ok, err = pcall(on_reply, self, future, flags, reply)
-        if not ok then future:reject(M.locate(self, Error.from(err))) end
-    end, function(err)
-        future:reject(M.locate(self, err))
-    end)
-    local ok, err = pcall(M.send, self, core.handle.CALL, conversation.seq, payload, true)
+    local call = setmetatable({
+        false, state = false, n = 0, error = false, observer = false,
+        ctx = self, context = self.id, seq = 0,
+    }, Call)
+    link.open(call)
+    local ok, err = pcall(send_call, self, call.seq, true, fn, ...)
     if not ok then
-        link.finish(conversation)
+        link.finish(call)
         error(err, 0)
     end
-    return future
+    return call
 end
 
 --- Calls a function there and returns what it returns.
@@ -223,7 +269,7 @@ end
 ---@param fn function|string
 ---@param ... any
 function Context:cast(fn, ...)
-    M.send(self, core.handle.CALL, 0, codec.encode_call(fn, ...), false)
+    send_call(self, 0, false, fn, ...)
 end
 
 --- Sends a value to a receiver there.
@@ -231,7 +277,7 @@ end
 ---@param ... any
 function Context:send(handle, ...)
     if type(handle) == "table" then handle = handle.handle end
-    M.send(self, handle, 0, codec.encode(...), false)
+    M.send_values(self, handle, 0, false, codec.encode, ...)
 end
 
 return M

@@ -75,10 +75,11 @@ function M.raise(fields)
 end
 
 -- Frames at the bottom of every stack, which say how this library got to the user's code: a task's,
--- a call's in an agent, a script's.
+-- a call's in an agent, a thread's, a script's.
 local BOTTOMS = {
-    "\n%[C%]: in function 'xpcall'\n[^\n]*orrery/sched%.lua:%d+: [^\n]*$",
+    "\n%[C%]: in function 'xpcall'\n[^\n]*orrery/sched%.lua:%d+: [^\n]*\n[^\n]*orrery/sched%.lua:%d+: [^\n]*$",
     "\n[^\n]*orrery/agent%.lua:%d+: in function <[^\n]*$",
+    "\n[^\n]*orrery/thread_main%.lua:%d+: in function <[^\n]*$",
     "\n%[C%]: in function 'xpcall'\n[^\n]*orrery/script%.lua:%d+: .*$",
 }
 

@@ -58,7 +58,8 @@ end
 ---@field changed boolean whether the file, its mode or its owner is new
 ---@field sent integer bytes of content that were sent; 0 for an unchanged file
 ---@field size integer bytes
----@field hash string BLAKE2b-256 of the content, hex
+---@field hash string XXH3-128 of the content, hex, as `xxhsum -H2` prints it. It tells contents apart that
+---nobody has crafted; whether a file must be sent is decided by BLAKE2b
 
 --- Copies a file from here to the context. The new file appears under its name whole and verified,
 --- or not at all.

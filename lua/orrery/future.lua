@@ -11,7 +11,7 @@ local Error = require "orrery.error"
 ---@field n integer how many results; they are at [1] to [n]
 ---@field error false|orrery.Error
 ---@field on_cancel false|fun(future: orrery.Future, err: orrery.Error)
-local Future = {}
+local Future = { what = "a result", on_cancel = false, observers = false }
 Future.__index = Future
 
 local M = { Future = Future, TIMED_OUT = {} }
@@ -26,14 +26,14 @@ function M.wait() error("orrery.future: no scheduler is loaded", 0) end
 ---@type fun(err: orrery.Error)
 function M.on_error(err) error(err, 0) end
 
---- All fields from the start: settling a future then allocates nothing.
+--- What settling writes is there from the start: it then allocates nothing.
 ---@param what? string|fun():string
 ---@param on_cancel? fun(future: orrery.Future, err: orrery.Error)
 ---@return orrery.Future
 function M.new(what, on_cancel)
     return setmetatable({
-        false, what = what or "a result", on_cancel = on_cancel or false,
-        state = false, n = 0, error = false, observer = false, observers = false,
+        false, what = what, on_cancel = on_cancel,
+        state = false, n = 0, error = false, observer = false,
     }, Future)
 end
 
@@ -55,9 +55,11 @@ end
 ---@private
 function Future:settle(state)
     local first, rest = self.observer, self.observers
-    self.state, self.observer, self.observers = state, false, false
+    self.state, self.observer = state, false
     notify(self, first)
-    for i = 1, rest and #rest or 0 do notify(self, rest[i]) end
+    if not rest then return end
+    self.observers = false
+    for i = 1, #rest do notify(self, rest[i]) end
 end
 
 ---@param observer function|{ wake: function } told once, when the future is settled

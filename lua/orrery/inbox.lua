@@ -1,9 +1,10 @@
---- A queue that one task fills and another empties, waiting while it is empty.
+--- A queue of messages of several values each, that one task fills and another empties, waiting
+--- while it is empty.
 
 local sched = require "orrery.sched"
 
 ---@class orrery.Inbox
----@field package items any[]
+---@field package items any[] of each message the number of values, then these
 ---@field package head integer
 ---@field package tail integer
 ---@field package waiter? orrery.Future
@@ -19,6 +20,25 @@ function M.new(what)
     return setmetatable({ what = what, items = {}, head = 1, tail = 1 }, Inbox)
 end
 
+--- One with what another one, perhaps of another thread, had in it.
+---@param what string
+---@param contents table
+---@return orrery.Inbox
+function M.restore(what, contents)
+    return setmetatable({
+        what = what, items = contents.items, head = contents.head, tail = contents.tail,
+    }, Inbox)
+end
+
+---@return table contents for restore; it stays there
+function Inbox:contents()
+    return { items = self.items, head = self.head, tail = self.tail }
+end
+
+function Inbox:clear()
+    self.items, self.head, self.tail = {}, 1, 1
+end
+
 local function wake(inbox)
     local waiter = inbox.waiter
     inbox.waiter = nil
@@ -26,10 +46,17 @@ local function wake(inbox)
 end
 
 --- Adds one. Never blocks.
----@param item any not nil
-function Inbox:push(item)
-    self.items[self.tail], self.tail = item, self.tail + 1
-    wake(self)
+---@param ... any its values
+function Inbox:push(...)
+    local items, tail, n = self.items, self.tail, select("#", ...)
+    if n <= 2 then
+        items[tail], items[tail + 1], items[tail + 2] = n, ...
+    else
+        items[tail] = n
+        for i = 1, n do items[tail + i] = (select(i, ...)) end
+    end
+    self.tail = tail + n + 1
+    if self.waiter then wake(self) end
 end
 
 --- No item comes any more; who waits gets the error once the queue is empty.
@@ -49,21 +76,30 @@ function Inbox:empty() return self.head == self.tail end
 function Inbox:wait(timeout)
     while self:empty() and not self.closed do
         -- Several may wait: each that is woken looks again.
-        self.waiter = self.waiter or sched.future { what = self.what }
+        self.waiter = self.waiter or sched.future(self.what)
         self.waiter:get(timeout)
     end
     return not self:empty()
 end
 
+local function taken(inbox, head, last, ...)
+    local items = inbox.items
+    for i = head, last do items[i] = nil end
+    inbox.head = last + 1
+    -- A queue that is empty starts again, to stay in the array part of its table.
+    if last + 1 == inbox.tail then inbox.head, inbox.tail = 1, 1 end
+    return ...
+end
+
 --- Takes the oldest.
 ---@param timeout? number seconds
----@return any
+---@return any ... its values
 ---Raises "timeout", or the error it was closed with.
 function Inbox:pop(timeout)
-    if not self:wait(timeout) then error(self.closed, 0) end
-    local item = self.items[self.head]
-    self.items[self.head], self.head = nil, self.head + 1
-    return item
+    if self.head == self.tail and not self:wait(timeout) then error(self.closed, 0) end
+    local head = self.head
+    local last = head + self.items[head]
+    return taken(self, head, last, unpack(self.items, head + 1, last))
 end
 
 return M

@@ -26,6 +26,8 @@ local M = {
     sleep = sched.sleep,
     now = sched.now,
     receiver = receiver.receiver,
+    thread = require("orrery.thread").thread,
+    context = context.from_id,
     Context = context.Context,
 }
 
@@ -52,6 +54,35 @@ end
 ---@return orrery.Context
 function M.ssh(target, opts)
     return require("orrery.ssh").open(target, opts)
+end
+
+local SETTINGS = {
+    spin = {
+        type = "number",
+        check = function(seconds) return seconds >= 0 and seconds <= 1, "must be from 0 to 1 second" end,
+    },
+    attend = "boolean",
+}
+
+--- Sets how threads of this process wait for messages. Children take it over when they are opened.
+--
+-- spin: seconds for which a waiting thread polls before it sleeps, where that has helped lately and there
+-- is a second CPU; default 50e-6, 0: never. attend: may a waiting thread run the loop itself; default
+-- true. What is not given stays as it is.
+---@param settings { spin?: number, attend?: boolean }
+function M.configure(settings)
+    settings = options.check("configure", settings, SETTINGS)
+    core.configure(settings.spin, settings.attend)
+end
+
+--- What the runtime has done in this process, as numbers by name; `orrery run --stats` says what each
+--- means. In a child: ctx:call("orrery.stats").
+---@param since? table<string, number> an earlier result, to get what came after it
+---@return table<string, number>
+function M.stats(since)
+    local stats = core.stats()
+    for name, number in pairs(since or {}) do stats[name] = stats[name] - number end
+    return stats
 end
 
 --- Runs fn(...) with a deadline; what it waits for is cancelled then.

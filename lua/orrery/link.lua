@@ -1,9 +1,8 @@
 --- Where messages meet the scheduler: one mailbox, one place that waits in it, and the table of who
 --- is to get what comes out.
 --
--- A conversation is a question and its answers: it is known by the number it was asked with (`seq`)
--- and by the context it was asked of. An answer that comes from another context is not ours, and is
--- dropped.
+-- An answer is known by the number that its question was asked with (`seq`) and by the context it was
+-- asked of. One that comes from another context is not ours, and is dropped.
 
 local core = require "orrery.core"
 local Error = require "orrery.error"
@@ -11,26 +10,42 @@ local sched = require "orrery.sched"
 
 local M = {}
 
-local _, reply_handle = core.self()
+local _, service_handle, answer_handle = core.self()
 local LAST_SEQ = 2 ^ 32 - 1
+local MOST_TOGETHER = 100 -- messages that are handled before tasks and timers have their turn
 
----@type table<integer, orrery.Conversation>
-local conversations = {}
-local next_seq = 0
+---@type table<integer, orrery.Question>
+local open = {}
+-- Threads of a process start at different numbers, since some errors come back with nothing else.
+local next_seq = service_handle
 local pending = 0 -- what may still bring a message: without any, waiting is for ever
 
----@alias orrery.Handler fun(seq: integer, src: integer, reply: integer, flags: integer, payload: string)
+--- Runs in the loop: must not block. For what came with values, that are plain, `payload` is their
+--- number. Returns true if it has run code of the user's, so that others have their turn.
+---@alias orrery.Handler fun(seq: integer, src: integer, reply: integer, flags: integer,
+---payload: string|integer, ...: any): boolean?
 ---@type table<integer, orrery.Handler>
 local handlers = {}
 
 ---@type table<function, true>
 local dead_watchers = {}
 
----@class orrery.Conversation
+--- What is asked of a context, and is not answered yet. Its methods run in the loop: must not block.
+---@class orrery.Question
 ---@field context integer id of the context that answers
 ---@field seq integer
+---@field answered fun(self: orrery.Question, flags: integer, payload: string|integer, ...: any)
+---@field lost fun(self: orrery.Question, err: orrery.Error) the context is lost; the question is closed
+
+---@class orrery.Conversation: orrery.Question one with a service in C, of payloads of its own
 ---@field on_message fun(flags: integer, payload: string) runs in the loop: must not block
 ---@field on_dead fun(err: orrery.Error) the context is lost; the conversation is over
+local Conversation = {}
+Conversation.__index = Conversation
+
+function Conversation:answered(flags, payload) self.on_message(flags, payload) end
+
+function Conversation:lost(err) self.on_dead(err) end
 
 --- Counts something that will bring a message by itself (the end of a context, a receiver).
 ---@param n integer 1 or -1
@@ -40,6 +55,10 @@ function M.expect(n) pending = pending + n end
 ---@param handler orrery.Handler runs in the loop: must not block
 function M.handle(handle, handler) handlers[handle] = handler end
 
+---@param handle integer
+---@return orrery.Handler?
+function M.handler(handle) return handlers[handle] end
+
 --- Calls fn(id, err) for each context that is lost. Returns a function that stops it.
 ---@param fn fun(id: integer, err: orrery.Error)
 ---@return fun()
@@ -48,26 +67,35 @@ function M.on_dead(fn)
     return function() dead_watchers[fn] = nil end
 end
 
+--- Gives a question its number, and takes its answers from now on. The caller sends it.
+---@param question orrery.Question
+function M.open(question)
+    local seq = next_seq
+    repeat
+        seq = seq < LAST_SEQ and seq + 1 or 1
+    until not open[seq]
+    next_seq = seq
+    question.seq = seq
+    open[seq] = question
+    pending = pending + 1
+end
+
 --- Opens a conversation. The caller sends the question with its `seq`.
 ---@param context integer
 ---@param on_message fun(flags: integer, payload: string)
 ---@param on_dead fun(err: orrery.Error)
 ---@return orrery.Conversation
 function M.converse(context, on_message, on_dead)
-    repeat
-        next_seq = next_seq < LAST_SEQ and next_seq + 1 or 1
-    until not conversations[next_seq]
-    local c = { context = context, seq = next_seq, on_message = on_message, on_dead = on_dead }
-    conversations[next_seq] = c
-    pending = pending + 1
+    local c = { context = context, seq = 0, on_message = on_message, on_dead = on_dead }
+    M.open(setmetatable(c, Conversation))
     return c
 end
 
 --- Ends it; what still comes is dropped. Idempotent.
----@param c orrery.Conversation
-function M.finish(c)
-    if conversations[c.seq] == c then
-        conversations[c.seq] = nil
+---@param question orrery.Question
+function M.finish(question)
+    if open[question.seq] == question then
+        open[question.seq] = nil
         pending = pending - 1
     end
 end
@@ -82,12 +110,15 @@ function M.dead_error(payload)
     }
 end
 
---- The error that C services write: u8 code, str text.
+--- The error that C services write: u8 code, str text, and for children what came on stderr.
 ---@param payload string
 ---@return orrery.Error
 function M.service_error(payload)
-    local code, text = core.unpack("1s", payload)
-    return Error.new { code = core.error_name(code or 1), message = text or "malformed error" }
+    local code, text, stderr = core.unpack("1s*", payload)
+    return Error.new {
+        code = core.error_name(code or 1), message = text or "malformed error",
+        stderr = stderr ~= "" and stderr or nil,
+    }
 end
 
 --- Answers that this process's own services post to the VM, each named by the number that starting it
@@ -115,34 +146,41 @@ function M.answers(handle, unwanted)
     end
 end
 
-local function on_reply(seq, src, _, flags, payload)
-    local c = conversations[seq]
-    if c and c.context == src then c.on_message(flags, payload) end
+local function on_answer(seq, src, _, flags, ...)
+    local question = open[seq]
+    if question and question.context == src then question:answered(flags, ...) end
 end
 
 local function on_dead(_, src, _, _, payload)
     local err = M.dead_error(payload)
     local over = {}
-    for _, c in pairs(conversations) do
-        if c.context == src then over[#over + 1] = c end
+    for _, question in pairs(open) do
+        if question.context == src then over[#over + 1] = question end
     end
     table.sort(over, function(a, b) return a.seq < b.seq end)
-    for _, c in ipairs(over) do
-        M.finish(c)
-        c.on_dead(err)
+    for _, question in ipairs(over) do
+        M.finish(question)
+        question:lost(err)
     end
     for fn in pairs(dead_watchers) do fn(src, err) end
 end
 
-handlers[reply_handle] = on_reply
+handlers[service_handle] = on_answer
+handlers[answer_handle] = on_answer
 handlers[core.handle.DEAD] = on_dead
+
+local function handle(number, seq, src, reply, flags, ...)
+    local handler = number and handlers[number]
+    return number, handler and handler(seq, src, reply, flags, ...)
+end
 
 local function poll(timeout)
     if timeout == nil and pending == 0 then return "idle" end
-    local handle, seq, src, reply, flags, payload = core.wait(timeout)
-    if not handle then return end
-    local handler = handlers[handle]
-    if handler then handler(seq, src, reply, flags, payload) end
+    local more, ran = handle(core.wait(timeout))
+    for _ = 2, MOST_TOGETHER do
+        if not more or (ran and sched.busy()) then return end
+        more, ran = handle(core.next())
+    end
 end
 
 sched.set_poll(poll)

@@ -78,21 +78,35 @@ function M.find(name)
     return read_local(name) -- not kept: the user may be editing it
 end
 
-local function serve(seq, src, reply, _, payload)
+local function answer(seq, src, reply, name)
+    local ok, found = pcall(M.find, name or "")
+    if not ok then found = { why = "\n\t" .. Error.from(found).message } end
+    local payload = core.pack("1ss", found.source and 1 or 0, found.chunk or "",
+        found.source or found.why or "")
+    core.reply(src, reply, seq, payload, false)
+end
+
+local function serve(seq, src, reply, payload)
     local name = core.unpack("s", payload)
-    sched.spawn(function()
-        local ok, found = pcall(M.find, name or "")
-        if not ok then found = { why = "\n\t" .. Error.from(found).message } end
-        local answer = core.pack("1ss", found.source and 1 or 0, found.chunk or "",
-            found.source or found.why or "")
-        core.reply(src, reply, seq, answer, false)
-    end)
+    if core.parent() then
+        sched.spawn(answer, seq, src, reply, name) -- it may have to ask, too
+    else
+        answer(seq, src, reply, name)
+    end
+end
+
+-- The questions are those of the process: whichever of its threads looks first takes them.
+local function serve_all()
+    repeat
+        local seq, src, reply, payload = core.take_question()
+        if seq then serve(seq, src, reply, payload) end
+    until not seq
 end
 
 --- Answers the children that ask.
 function M.serve()
-    core.listen(core.handle.MODULE, false)
-    link.handle(core.handle.MODULE, serve)
+    core.serve_modules()
+    link.handle(core.handle.MODULE, serve_all)
 end
 
 local function searcher(name)

@@ -25,6 +25,8 @@ Receiver.__index = Receiver
 
 local M = {}
 
+local WHAT = "a message for a receiver"
+
 ---@type table<orrery.Sender, orrery.Context>
 local targets = setmetatable({}, { __mode = "k" })
 
@@ -43,18 +45,20 @@ function Sender:send(...)
         end
         targets[self] = ctx
     end
-    context.send(ctx, self.handle, 0, codec.encode_data(...), false)
+    context.send_values(ctx, self.handle, 0, false, codec.encode_data, ...)
+end
+
+local function listen(handle, messages)
+    local r = setmetatable({ handle = handle, messages = messages }, Receiver)
+    link.expect(1)
+    link.handle(handle, function(_, _, _, _, ...) messages:push(...) end)
+    return r
 end
 
 --- A new receiver. Its number is random: only who was given its sender can send to it.
 ---@return orrery.Receiver
 function M.receiver()
-    local r = setmetatable({
-        handle = core.listen(0, false), messages = inbox.new "a message for a receiver",
-    }, Receiver)
-    link.expect(1)
-    link.handle(r.handle, function(_, _, _, _, payload) r.messages:push(payload) end)
-    return r
+    return listen(core.listen(0, false), inbox.new(WHAT))
 end
 
 ---@return orrery.Sender
@@ -63,12 +67,17 @@ function Receiver:sender()
     return setmetatable({ context = self_id, handle = self.handle }, Sender)
 end
 
+local function values(payload, ...)
+    if type(payload) == "string" then return codec.decode(payload) end
+    return ...
+end
+
 --- Waits for the next message and returns its values.
 ---@param timeout? number seconds
 ---@return any ...
 ---Raises "timeout"; "closed".
 function Receiver:get(timeout)
-    return codec.decode(self.messages:pop(timeout))
+    return values(self.messages:pop(timeout))
 end
 
 --- Iterates over messages; ends when the receiver is closed, or after `count` messages.
@@ -83,14 +92,71 @@ function Receiver:each(count)
     end
 end
 
+function Receiver:stop(why)
+    self.closed = true
+    link.handle(self.handle, nil)
+    link.expect(-1)
+    self.messages:close(Error.new { code = "closed", message = why })
+end
+
 --- Stops listening. Messages that are there can still be taken.
 function Receiver:close()
     if self.closed then return end
-    self.closed = true
     core.unlisten(self.handle)
-    link.handle(self.handle, nil)
-    link.expect(-1)
-    self.messages:close(Error.new { code = "closed", message = "the receiver was closed" })
+    self:stop "the receiver was closed"
+end
+
+-- Moving to another thread ------------------------------------------------------------------------
+
+---@class orrery.Moves receivers on their way to another thread
+---@field handles integer[]
+---@field package list orrery.Receiver[]
+---@field package numbers table<orrery.Receiver, integer>
+
+--- Gathers the receivers among values.
+---@return orrery.Moves
+function M.moves()
+    local list, numbers = {}, {}
+    local moves = { handles = {} }
+
+    --- For codec.encode_given.
+    function moves.give(value)
+        if getmetatable(value) ~= Receiver then return nil end
+        if value.closed then
+            Error.raise {
+                code = "closed", message = "a closed receiver cannot move to a thread", at = Error.at(),
+            }
+        end
+        if not numbers[value] then
+            list[#list + 1], numbers[value] = value, #list + 1
+            moves.handles[#list] = value.handle
+        end
+        return numbers[value]
+    end
+
+    --- What adopt needs, of each. Nothing may be received between this and the move of the handles.
+    function moves.states()
+        local states = {}
+        for i, r in ipairs(list) do states[i] = { handle = r.handle, messages = r.messages:contents() } end
+        return states
+    end
+
+    --- They have moved.
+    function moves.done()
+        for _, r in ipairs(list) do
+            r.messages:clear()
+            r:stop "the receiver was moved to a thread"
+        end
+    end
+
+    return moves
+end
+
+--- A receiver that has moved here.
+---@param state table
+---@return orrery.Receiver
+function M.adopt(state)
+    return listen(state.handle, inbox.restore(WHAT, state.messages))
 end
 
 return M

@@ -7,6 +7,9 @@
 -- an outer one returns after the inner ones.
 --
 -- One turn of the loop runs the tasks that are ready, in order, then due timers, then polls.
+--
+-- Coroutines are used again: what a library keeps for a coroutine, by coroutine.running(), it may find
+-- there in another task.
 
 local Error = require "orrery.error"
 local future = require "orrery.future"
@@ -67,8 +70,10 @@ end
 ---@field package waiting false|true|orrery.Future what it is parked on; true: only a timer
 ---@field package cancelled? orrery.Error set by the first cancel
 ---@field package interrupt? orrery.Error to be raised by its next blocking primitive
-local Task = setmetatable({}, { __index = Future })
+---@field kept boolean it has blocked, or somebody may hold it
+local Task = setmetatable({ watched = false, cancelled = false, interrupt = false }, { __index = Future })
 Task.__index = Task
+M.Task = Task
 
 local current           -- the task that runs now
 local live = {}         -- tasks that have not ended; keeps them from being collected
@@ -122,43 +127,97 @@ function Task:on_done(callback)
     Future.on_done(self, callback)
 end
 
-local function finish(task, ok, ...)
-    live[task] = nil
-    local cancelled = task.cancelled
+--- The function has ended: settles the task.
+---@param ok boolean
+---@param ... any its results, or what it raised
+---@private
+function Task:ended(ok, ...)
+    live[self] = nil
+    local cancelled = self.cancelled
     if cancelled and (ok or (...) == cancelled) then
-        task.error = cancelled
-        task:settle("cancelled")
+        self.error = cancelled
+        self:settle("cancelled")
     elseif ok then
-        task:resolve(...)
+        self:resolve(...)
     else
-        task.error = Error.from((...))
-        if not task.watched then add_orphan(task) end
-        task:settle("rejected")
+        self.error = Error.from((...))
+        if not self.watched then add_orphan(self) end
+        self:settle("rejected")
     end
 end
 
-local function body(task)
-    local fn, args = task.fn, task.args
-    task.fn, task.args = nil, nil
-    finish(task, xpcall(fn, Error.handler, unpack(args, 1, args.n)))
+-- A coroutine whose function has ended takes the next one: to make one costs more than a small
+-- function does.
+local IDLE, MOST_IDLE = {}, 64
+local idle, idle_count = {}, 0
+local globals = getfenv(0)
+
+local function run(task, fn, ...)
+    task:ended(xpcall(fn, Error.handler, ...))
+end
+
+-- What has run is in `run`, so that a coroutine that is idle holds on to nothing.
+local function body()
+    while true do run(coroutine.yield(IDLE)) end
+end
+
+local function take_coroutine()
+    if idle_count > 0 then
+        idle_count = idle_count - 1
+        return idle[idle_count + 1]
+    end
+    local co = coroutine.create(body)
+    coroutine.resume(co)
+    return co
+end
+
+local function keep_coroutine(co)
+    -- setfenv(0) was for the function that did it.
+    if idle_count == MOST_IDLE or debug.getfenv(co) ~= globals then return end
+    idle_count = idle_count + 1
+    idle[idle_count] = co
+end
+
+local function leave(task, previous, ok, what)
+    current = previous
+    if what == IDLE then
+        keep_coroutine(task.co)
+    elseif not ok then
+        task:ended(false, Error.from(what, debug.traceback(task.co)))
+    elseif not task.waiting then
+        push(task) -- a plain coroutine.yield() lets others run
+    end
+    return what == IDLE or not ok
+end
+
+-- Lets a task's coroutine run; true if its function has ended.
+local function enter(task, ...)
+    local previous = current
+    current = task
+    return leave(task, previous, coroutine.resume(task.co, ...))
 end
 
 local function resume(task)
     if task.state then return end -- cancelled before it began
-    local previous, why = current, task.why
-    current, task.why = task, nil
-    local ok, err
-    if task.fn then
-        ok, err = coroutine.resume(task.co, task)
+    local fn, args, why = task.fn, task.args, task.why
+    if fn then
+        task.fn, task.args, task.co = nil, nil, take_coroutine()
+        enter(task, task, fn, unpack(args, 1, args.n))
     else
-        ok, err = coroutine.resume(task.co, why)
+        task.why = nil
+        enter(task, why)
     end
-    current = previous
-    if not ok then
-        finish(task, false, Error.from(err, debug.traceback(task.co)))
-    elseif not task.state and not task.waiting then
-        push(task) -- a plain coroutine.yield() lets others run
-    end
+end
+
+--- Runs a function as a task at once, until it blocks for the first time. A task that has ended and
+--- is not `kept` can be used again.
+---@param task orrery.Task of a class of the caller's that inherits from Task; its `ended` calls Task's
+---where the task is kept
+---@param fn function
+---@param ... any its arguments
+function M.begin(task, fn, ...)
+    task.origin, task.co = fn, take_coroutine()
+    if not enter(task, task, fn, ...) then live[task], task.kept = true, true end
 end
 
 --- Makes a parked task ready. `why` is what its wait returns.
@@ -183,7 +242,7 @@ function Task:cancel(reason)
     self.cancelled = self:cancellation(reason)
     if self.fn then
         self.fn, self.args = nil, nil
-        finish(self, true)
+        self:ended(true)
     elseif self.waiting then
         self:wake(self.cancelled)
     else
@@ -205,14 +264,21 @@ end
 function M.spawn(fn, ...)
     local task = setmetatable(future.new(), Task)
     task.origin, task.fn, task.args = fn, fn, { n = select("#", ...), ... }
-    task.co, task.waiting = coroutine.create(body), false
+    task.waiting = false
     live[task] = true
     push(task)
     return task
 end
 
 ---@return orrery.Task? task nil outside of tasks
-function M.current() return current end
+function M.current()
+    if current then current.kept = true end
+    return current
+end
+
+--- Whether others want their turn: tasks that are ready, or timers, which may be due.
+---@return boolean
+function M.busy() return head < tail or timers.next() ~= nil end
 
 --- Makes a future for someone else to settle.
 ---@param opts? string|{ what?: string|fun():string, on_cancel?: fun(future: orrery.Future, err:
@@ -243,7 +309,8 @@ local function step(deadline)
         batch = batch - 1
         local task = ready[head]
         ready[head], head = nil, head + 1
-        return resume(task)
+        resume(task)
+        return
     end
     if some_collected then report_orphans(false) end
     if timers.next() then timers.fire(clock(), fire) end
@@ -271,7 +338,7 @@ end
 
 local function take_interrupt(task)
     local err = task.interrupt
-    task.interrupt = nil
+    task.interrupt = false
     return err
 end
 
@@ -293,6 +360,7 @@ end
 local function wait(awaited, timeout)
     local task = current
     if task and task.interrupt then return take_interrupt(task) end
+    if task then task.kept = true end
     local deadline = timeout and clock() + timeout
     if task and coroutine.running() == task.co and coroutine.isyieldable() then
         task.waiting = awaited or true
@@ -334,14 +402,23 @@ local function describe_live()
     return table.concat(names, "; ")
 end
 
+--- Cancels every task.
+---@param err orrery.Error
+function M.cancel_all(err)
+    local tasks = {}
+    for task in pairs(live) do tasks[#tasks + 1] = task end
+    for _, task in ipairs(tasks) do task:cancel(err) end
+end
+
 --- Runs until every task has ended, then reports the failures that nobody looked at. For the end of
 --- a program: a task that calls it would wait for itself.
+---@param enough? fun(): boolean? ends it before; asked after each step
 ---Raises "argument" inside of a task, "deadlock" when the tasks that are left cannot end.
-function M.drain()
+function M.drain(enough)
     if current then
         Error.raise { code = "argument", message = "sched.drain: called by a task", at = Error.at() }
     end
-    while next(live) do
+    while next(live) and not (enough and enough()) do
         if step() == "idle" and next(live) then
             report_orphans(true)
             error(deadlock(describe_live()), 0)

@@ -4,6 +4,7 @@ local context = require "orrery.context"
 local options = require "orrery.options"
 local Error = require "orrery.error"
 local config = require "orrery.ssh_config"
+local openssh = require "orrery.openssh"
 
 local M = {}
 
@@ -27,6 +28,7 @@ local SCHEMA = {
     cache = "string",
     no_cache = "boolean",
     send = { enum = { "optimistic", "deferred" } },
+    transport = { enum = { "libssh2", "openssh" }, default = "libssh2" },
 }
 
 ---@class orrery.SshOptions everything else comes from ~/.ssh/config, as ssh(1) reads it
@@ -47,9 +49,23 @@ local SCHEMA = {
 ---@field cache? string directory on the target to keep the agent in, before the usual ones
 ---@field no_cache? boolean leave nothing on the target
 ---@field send? "optimistic"|"deferred" the second leaves each write to the broker, to measure it
+---@field transport? "libssh2"|"openssh" SSH inside this process, or ssh(1) as a subprocess
 
 local function as_list(value)
     return type(value) == "string" and { value } or value
+end
+
+--- SSH inside this process.
+local function libssh2(host, name, opts)
+    local ssh = config.resolve(host, opts)
+    ssh.name = name
+    ssh.password, ssh.passphrase = opts.password, opts.passphrase
+    ssh.identities = opts.identity or ssh.identities
+    ssh.known_hosts = opts.known_hosts or ssh.known_hosts
+    ssh.strict = opts.strict or ssh.strict
+    ssh.connect_timeout = opts.connect_timeout or ssh.connect_timeout
+    ssh.handshake_timeout = opts.handshake_timeout or ssh.handshake_timeout
+    return { ssh = ssh, bootstrap_timeout = opts.bootstrap_timeout }
 end
 
 --- Opens a context on a host and waits until it is up.
@@ -66,22 +82,19 @@ function M.open(target, opts)
     end
     opts = options.check("ssh", opts, SCHEMA)
     local user, host = target:match("^([^@]+)@(.+)$")
-    local name = opts.name or host or target
-    local ssh = config.resolve(host or target, {
-        user = opts.user or user, port = opts.port, config = opts.config,
-    })
-    ssh.name = name
-    ssh.password, ssh.passphrase = opts.password, opts.passphrase
-    ssh.identities = as_list(opts.identity) or ssh.identities
-    ssh.known_hosts = as_list(opts.known_hosts) or ssh.known_hosts
-    ssh.strict = opts.strict or ssh.strict
-    ssh.connect_timeout = opts.connect_timeout or ssh.connect_timeout
-    ssh.handshake_timeout = opts.handshake_timeout or ssh.handshake_timeout
-    return context.open {
-        name = name, route = "ssh:" .. name, ssh = ssh, no_cache = opts.no_cache, cache = opts.cache,
-        bootstrap_timeout = opts.bootstrap_timeout, keepalive = opts.keepalive,
-        deferred = opts.send == "deferred",
-    }
+    host, opts.user = host or target, opts.user or user
+    opts.identity, opts.known_hosts = as_list(opts.identity), as_list(opts.known_hosts)
+    local name = opts.name or host
+    local request
+    if opts.transport == "openssh" then
+        request = openssh.request(host, opts)
+    else
+        request = libssh2(host, name, opts)
+    end
+    request.name, request.route, request.keepalive = name, "ssh:" .. name, opts.keepalive
+    request.no_cache, request.cache = opts.no_cache, opts.cache
+    request.deferred = opts.send == "deferred"
+    return context.open(request)
 end
 
 return M

@@ -277,7 +277,10 @@ end
 
 --- A host name comes from inventories and command lines: it must not become an option of ssh(1), nor
 --- lines of its output.
-local function check_arguments(name, overrides)
+---@param name string
+---@param overrides orrery.SshOverrides
+---Raises "argument", "option".
+function M.check(name, overrides)
     if type(name) ~= "string" or name == "" then
         Error.raise { code = "argument", message = "ssh: a host name was expected", at = Error.at() }
     end
@@ -334,7 +337,7 @@ end
 ---Raises "option" where the configuration is malformed or asks for what is not supported.
 function M.resolve(name, overrides, run)
     overrides, run = overrides or {}, run or system.run
-    check_arguments(name, overrides)
+    M.check(name, overrides)
     local answers = cache[run] or {}
     cache[run] = answers
     local key = table.concat({ name, overrides.user or "", tostring(overrides.port or ""),

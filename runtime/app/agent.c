@@ -35,7 +35,7 @@
 
 struct agent {
     struct node *node;
-    struct vm *vm;
+    struct binding *binding;
     lua_State *L;
     struct loop_timer end;
 };
@@ -95,7 +95,7 @@ on_lost(void *arg)
 
     loop_timer_init(&a->end, router_loop(node_router(a->node)), on_end);
     loop_timer_set(&a->end, END_MS);
-    mailbox_wake(vm_mailbox(a->vm));
+    mailbox_wake(vm_mailbox(binding_vm(a->binding)));
 }
 
 static void
@@ -136,7 +136,7 @@ run(const char *marker)
     a.L = vm_new_state();
     if (!a.node || !a.L)
         goto fail;
-    a.vm = bind_core(a.L, a.node);
+    a.binding = binding_create(a.L, a.node);
     lua_getglobal(a.L, "require");
     lua_pushliteral(a.L, "orrery.agent"); /* listens */
     if (vm_pcall(a.L, 1, 0) < 0) {
@@ -151,12 +151,13 @@ run(const char *marker)
 fail:
     log_error("agent", "%s", err.msg);
 out:
+    if (a.binding)
+        binding_end_threads(a.binding);
     if (a.node)
         loop_sync(router_loop(node_router(a.node)), stop_end_timer, &a);
-    if (a.vm)
-        vm_detach(a.vm);
     if (a.L)
         lua_close(a.L);
+    binding_destroy(a.binding);
     node_destroy(a.node);
     return status;
 }

@@ -3,6 +3,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,53 +17,111 @@
 #include "ssh.h"
 #include "vm.h"
 
+/*
+ * What the Lua states of a program share: the node, made when the first of them needs it, and ended with
+ * the last.
+ */
+struct runtime {
+    atomic_uint refs;
+    pthread_mutex_t lock;
+    struct node *node; /* [lock] NULL until then */
+    char *agents;      /* [lock] the same */
+};
+
 struct orrery {
     lua_State *L;
+    struct runtime *runtime; /* counted */
+    struct session *session; /* NULL before orrery.core was required */
 };
 
 /*
- * What luaopen_orrery_core made. The module's table holds it, so it lives as long as anybody has that
- * table; a Lua state that forgets and requires the module again has another one beside it.
+ * What opening orrery.core in a Lua state made. The module's table holds it, so it lives as long as
+ * anybody has that table; a Lua state that forgets and requires the module again has another one beside
+ * it.
  */
 struct session {
-    struct vm *vm;
-    struct node *node;
+    struct orrery *owner; /* NULL in somebody else's Lua state */
+    struct binding *binding;
+    struct runtime *runtime; /* counted */
 };
+
+static struct runtime *
+runtime_create(void)
+{
+    struct runtime *r = xcalloc(1, sizeof *r);
+
+    atomic_init(&r->refs, 1);
+    pthread_mutex_init(&r->lock, NULL);
+    return r;
+}
+
+static struct runtime *
+runtime_ref(struct runtime *r)
+{
+    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+    return r;
+}
+
+static void
+runtime_unref(struct runtime *r)
+{
+    if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    node_destroy(r->node);
+    pthread_mutex_destroy(&r->lock);
+    free(r->agents);
+    free(r);
+}
+
+static struct node *
+runtime_node(struct runtime *r, struct err *err)
+{
+    pthread_mutex_lock(&r->lock);
+    if (!r->agents)
+        r->agents = paths_agents();
+    if (!r->node) {
+        r->node = node_create(r->agents, err);
+        if (r->node)
+            node_use_ssh(r->node, ssh_connect);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return r->node;
+}
 
 static int
 session_gc(lua_State *L)
 {
     struct session *s = lua_touserdata(L, 1);
 
-    if (s->vm)
-        vm_detach(s->vm);
-    node_destroy(s->node);
+    if (s->owner && s->owner->session == s)
+        s->owner->session = NULL;
+    binding_destroy(s->binding);
+    runtime_unref(s->runtime);
     *s = (struct session){0};
     return 0;
 }
 
-int
-luaopen_orrery_core(lua_State *L)
+/* Takes the runtime. Leaves orrery.core on the stack. */
+static int
+open_core(lua_State *L, struct runtime *r, struct orrery *owner)
 {
     struct session *s = lua_newuserdata(L, sizeof *s);
+    struct node *node;
     struct err err;
-    char *dir;
 
-    *s = (struct session){0};
+    *s = (struct session){.runtime = r};
     lua_newtable(L);
     lua_pushcfunction(L, session_gc);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    dir = paths_agents();
-    s->node = node_create(dir, &err);
-    if (!s->node) {
-        free(dir);
+    node = runtime_node(r, &err);
+    if (!node)
         return luaL_error(L, "orrery: %s", err.msg);
+    s->binding = binding_create(L, node);
+    if (owner) {
+        s->owner = owner;
+        owner->session = s;
     }
-    node_use_ssh(s->node, ssh_connect);
-    s->vm = bind_core(L, s->node);
-    lua_pushstring(L, dir);
-    free(dir);
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "loaded");
     lua_getfield(L, -1, "orrery.core");
@@ -69,11 +129,25 @@ luaopen_orrery_core(lua_State *L)
     lua_setfield(L, -2, "ssh_version");
     lua_pushstring(L, orrery_version());
     lua_setfield(L, -2, "version");
-    lua_pushvalue(L, -4);
+    lua_pushstring(L, r->agents);
     lua_setfield(L, -2, "agent_dir");
-    lua_pushvalue(L, -5);
+    lua_pushvalue(L, -4);
     lua_setfield(L, -2, "session");
     return 1;
+}
+
+int
+luaopen_orrery_core(lua_State *L)
+{
+    return open_core(L, runtime_create(), NULL);
+}
+
+static int
+open_own_core(lua_State *L)
+{
+    struct orrery *o = lua_touserdata(L, lua_upvalueindex(1));
+
+    return open_core(L, runtime_ref(o->runtime), o);
 }
 
 /* ---- errors ---- */
@@ -123,23 +197,57 @@ orrery_ssh_version(void)
     return ssh_library_version();
 }
 
-struct orrery *
-orrery_create(struct orrery_error *e)
+/* Takes the runtime. */
+static struct orrery *
+create(struct runtime *r, struct orrery_error *e)
 {
     struct orrery *o = xcalloc(1, sizeof *o);
 
+    o->runtime = r;
     o->L = vm_new_state();
     if (!o->L) {
         set_error(e, "system", "cannot create a Lua state");
+        runtime_unref(r);
         free(o);
         return NULL;
     }
     lua_getglobal(o->L, "package");
     lua_getfield(o->L, -1, "preload");
-    lua_pushcfunction(o->L, luaopen_orrery_core);
+    lua_pushlightuserdata(o->L, o);
+    lua_pushcclosure(o->L, open_own_core, 1);
     lua_setfield(o->L, -2, "orrery.core");
     lua_settop(o->L, 0);
     return o;
+}
+
+struct orrery *
+orrery_create(struct orrery_error *e)
+{
+    return create(runtime_create(), e);
+}
+
+static void
+copy_package_field(lua_State *from, lua_State *to, const char *name)
+{
+    lua_getglobal(from, "package");
+    lua_getglobal(to, "package");
+    lua_getfield(from, -1, name);
+    lua_pushstring(to, lua_tostring(from, -1));
+    lua_setfield(to, -2, name);
+    lua_pop(from, 2);
+    lua_pop(to, 1);
+}
+
+struct orrery *
+orrery_fork(struct orrery *o, struct orrery_error *e)
+{
+    struct orrery *new = create(runtime_ref(o->runtime), e);
+
+    if (new) {
+        copy_package_field(o->L, new->L, "path");
+        copy_package_field(o->L, new->L, "cpath");
+    }
+    return new;
 }
 
 void
@@ -147,7 +255,10 @@ orrery_destroy(struct orrery *o)
 {
     if (!o)
         return;
+    if (o->session)
+        binding_end_threads(o->session->binding);
     lua_close(o->L);
+    runtime_unref(o->runtime);
     free(o);
 }
 

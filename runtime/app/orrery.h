@@ -7,8 +7,16 @@
  *         fprintf(stderr, "%s: %s\n", e.code, e.text);
  *     orrery_destroy(o);
  *
- * Threading: a struct orrery belongs to one thread at a time. It starts threads of its own, in which
- * all signals are blocked; it installs no signal handlers and leaves SIGCHLD and SIGPIPE alone.
+ * Threading: a struct orrery and its Lua state belong to one thread at a time; pass it on as you like. A
+ * program with several threads gives each a struct orrery of its own, made by orrery_fork: they share
+ * contexts, connections and the rest of the runtime, need no locks of yours, and do not wait for each
+ * other:
+ *
+ *     struct orrery *mine = orrery_fork(o, &e);   // in o's thread
+ *     orrery_run_string(mine, "local web1 = require 'orrery'.context(2) ...", "=job", &e);   // in another
+ *
+ * The runtime starts threads of its own, in which all signals are blocked; it installs no signal handlers
+ * and leaves SIGCHLD and SIGPIPE alone.
  */
 #ifndef ORRERY_H
 #define ORRERY_H
@@ -32,7 +40,13 @@ struct orrery_error {
 /* Returns owned, or NULL with *e filled (e may be NULL everywhere). */
 ORRERY_API struct orrery *orrery_create(struct orrery_error *e);
 
-/* Closes every context that is still open and waits for their ends (a few seconds at most). */
+/* Another one on the same runtime, with o's package.path and package.cpath. It knows the contexts of o by
+ * their ids: orrery.context(ctx.id) in Lua. Called by o's thread; neither outlives the other by necessity.
+ * Modules that a child needs are found by whichever of them is waiting, with its own package.path. */
+ORRERY_API struct orrery *orrery_fork(struct orrery *o, struct orrery_error *e);
+
+/* Closes every context that it has opened. The last of a runtime ends that, too, and waits for the ends of
+ * the children (a few seconds at most). Threads that the script started are told to end, and waited for. */
 ORRERY_API void orrery_destroy(struct orrery *o);
 
 /* Runs a playbook with argv[0..argc-1] in `arg`; modules next to the file are found by require.

@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "guardian.h"
 #include "handshake.h"
 #include "log.h"
 #include "mem.h"
@@ -31,7 +32,7 @@ struct child {
     TAILQ_ENTRY(child) link;
     struct children *owner;  /* [I] */
     struct openreq *request; /* [I] freed when it is up or gone */
-    struct mailbox *mb;      /* [I] where the outcome goes */
+    struct mailbox *mb;      /* [I] counted: where the outcome goes */
     uint32_t seq;            /* [I] names the opening */
     uint32_t id;             /* [I] of the context */
     bool reported;           /* [L] the outcome was posted */
@@ -46,6 +47,7 @@ struct child {
 
     struct stream *stream;   /* [L] */
     struct context *context; /* [L] once it is up */
+    pid_t guarded;           /* [L] its process group, where the guardian knows it, else 0 */
     char text[TEXT_LINE];    /* [L] an unfinished line of stderr */
     size_t text_len;
 };
@@ -54,15 +56,17 @@ TAILQ_HEAD(child_list, child);
 
 /* [I] immutable, [L] loop role only, [a] atomic */
 struct children {
-    struct router *router;  /* [I] */
-    struct loop *loop;      /* [I] */
-    struct images *images;  /* [I] before the first is opened */
-    ssh_connector ssh;      /* [I] before the first is opened */
-    atomic_uint next_seq;   /* [a] */
-    struct child_list list; /* [L] all */
-    int connecting;         /* [L] threads */
-    bool closing;           /* [L] */
-    sem_t empty;            /* posted when closing and the list is empty */
+    struct router *router;     /* [I] */
+    struct loop *loop;         /* [I] */
+    struct images *images;     /* [I] before the first is opened */
+    ssh_connector ssh;         /* [I] before the first is opened */
+    atomic_uint next_seq;      /* [a] */
+    struct child_list list;    /* [L] all */
+    int connecting;            /* [L] threads */
+    struct guardian *guardian; /* [L] there while somebody is guarded */
+    int guarded;               /* [L] */
+    bool closing;              /* [L] */
+    sem_t empty;               /* posted when closing and the list is empty */
     void (*on_text)(const char *, const char *, void *); /* [I] before the first is opened */
     void *text_arg;
 };
@@ -91,6 +95,8 @@ report_failure(struct child *c, const struct err *why)
         return;
     pack_u8(&b, (uint8_t)-why->code);
     pack_str(&b, why->msg);
+    if (c->stream)
+        buf_append(&b, stream_last_words(c->stream), strlen(stream_last_words(c->stream)));
     m = pack_msg(HANDLE_HELLO, &b);
     m->h.flags = FRAME_ERROR;
     buf_fini(&b);
@@ -113,6 +119,44 @@ report_success(struct child *c, const struct hello *h)
     buf_fini(&b);
 }
 
+/* A command such as ssh, while it connects or while the network is silent, would outlive us. */
+static void
+guard(struct child *c)
+{
+    struct children *cs = c->owner;
+    pid_t group = process_pid(c->transport);
+    struct err err;
+
+    for (int tries = 0; tries < 2; tries++) { /* the guardian itself may have been killed */
+        if (!cs->guardian && !(cs->guardian = guardian_start(&err))) {
+            log_warn("children", "%s: without a guard: %s", c->request->name, err.msg);
+            return;
+        }
+        if (guardian_enlist(guardian_fd(cs->guardian), group) == 0) {
+            c->guarded = group;
+            cs->guarded++;
+            return;
+        }
+        guardian_stop(cs->guardian);
+        cs->guardian = NULL;
+    }
+}
+
+static void
+unguard(struct child *c)
+{
+    struct children *cs = c->owner;
+
+    if (!c->guarded)
+        return;
+    if (cs->guardian)
+        guardian_dismiss(cs->guardian, c->guarded);
+    if (--cs->guarded == 0) {
+        guardian_stop(cs->guardian);
+        cs->guardian = NULL;
+    }
+}
+
 static void
 child_free(void *arg)
 {
@@ -121,6 +165,7 @@ child_free(void *arg)
     context_unref(c->context);
     stream_unref(c->stream);
     openreq_free(c->request);
+    mailbox_unref(c->mb);
     free(c);
 }
 
@@ -143,6 +188,7 @@ child_gone(struct child *c, const struct err *why)
     struct children *cs = c->owner;
 
     report_failure(c, why);
+    unguard(c);
     TAILQ_REMOVE(&cs->list, c, link);
     loop_reap(cs->loop, child_free, c);
     if (cs->closing && TAILQ_EMPTY(&cs->list))
@@ -170,6 +216,8 @@ greet(struct child *c, struct msg *m)
     config.name = c->request->name;
     config.route = c->request->route;
     config.keepalive_ms = (uint32_t)c->request->keepalive_ms;
+    config.spin_ns = loop_spin(c->owner->loop);
+    config.attend = loop_attend(c->owner->loop);
     if (hello_parse(&hello, m, &err) < 0 ||
         stream_send(c->stream, config_make(&config), &err) < 0) {
         stream_close(c->stream, &err, 0);
@@ -198,6 +246,8 @@ on_frame(struct stream *s, struct msg *m, void *arg)
 static void
 say(struct child *c)
 {
+    if (c->text_len && c->text[c->text_len - 1] == '\r') /* ssh(1) ends its lines as a terminal's */
+        c->text_len--;
     c->text[c->text_len] = '\0';
     c->text_len = 0;
     for (char *p = c->text; *p; p++) /* it may go to a terminal */
@@ -329,6 +379,8 @@ child_opened(struct loop_work *w)
         child_gone(c, &c->why);
     } else if (!openreq_blocks(c->request)) {
         c->transport = openreq_connect(c->request, &c->cancel, &c->why);
+        if (c->transport && openreq_needs_guard(c->request))
+            guard(c);
         if (c->transport)
             child_boot(c);
         else
@@ -358,7 +410,7 @@ children_open(
     c = xcalloc(1, sizeof *c);
     c->owner = cs;
     c->request = q;
-    c->mb = mb;
+    c->mb = mailbox_ref(mb);
     do
         seq = atomic_fetch_add(&cs->next_seq, 1);
     while (!seq); /* 0 says that nothing was started */

@@ -20,11 +20,11 @@ bucket(struct command_service *s, uint32_t src, uint32_t seq)
 }
 
 static struct command *
-find(struct command_service *s, uint32_t src, uint32_t seq)
+find(struct command_service *s, const struct frame_header *h)
 {
     struct command *c;
-    LIST_FOREACH(c, bucket(s, src, seq), link)
-        if (c->asker->id == src && c->seq == seq)
+    LIST_FOREACH(c, bucket(s, h->src, h->seq), link)
+        if (c->asker->id == h->src && c->seq == h->seq && c->reply == h->reply)
             return c;
     return NULL;
 }
@@ -163,7 +163,7 @@ on_request(
     int rc = command_request_parse(&q, u, err);
     if (rc == 0 && s->closing)
         rc = err_set(err, ERR_CLOSED, "the context is closing");
-    if (rc == 0 && find(s, h->src, h->seq))
+    if (rc == 0 && find(s, h))
         rc = err_set(err, ERR_PROTOCOL, "command %u of context %u runs already", h->seq, h->src);
     if (rc == 0 && s->count >= COMMAND_MAX)
         rc = err_set(err, ERR_LIMIT, "%u commands run already, which is the limit", s->count);
@@ -206,18 +206,24 @@ on_more(struct command *c, uint8_t kind, struct unpack *u)
     command_settle(c);
 }
 
-/* A message of ours came back. It is written by whichever router noticed, so its src is that router's
- * where the number is not ambiguous. */
+/* A message of ours came back. It is written by whichever router noticed, so its src need not be the
+ * asker's, and it does not say to which handle it went: where its number is ambiguous, nobody is meant. */
 static struct command *
 find_returned(struct command_service *s, const struct frame_header *h)
 {
-    struct command *c, *found = find(s, h->src, h->seq);
-    unsigned matches = found ? 1 : 0;
-    for (size_t i = 0; !found && i < COMMAND_BUCKETS; i++)
-        LIST_FOREACH(c, &s->table[i], link)
-            if (c->seq == h->seq && matches++ == 0)
-                found = c;
-    return matches == 1 ? found : NULL;
+    for (int by_anyone = 0; by_anyone < 2; by_anyone++) {
+        struct command *c, *found = NULL;
+        unsigned matches = 0;
+        for (size_t i = 0; i < COMMAND_BUCKETS; i++)
+            LIST_FOREACH(c, &s->table[i], link)
+                if (c->seq == h->seq && (by_anyone || c->asker->id == h->src)) {
+                    found = c;
+                    matches++;
+                }
+        if (matches > 0)
+            return matches == 1 ? found : NULL;
+    }
+    return NULL;
 }
 
 static void
@@ -249,7 +255,7 @@ on_message(struct router *r, struct msg *m, void *arg)
     } else if (kind == 'R') {
         if (on_request(s, &m->h, &u, &err) < 0)
             refuse(s, &m->h, &err);
-    } else if ((c = find(s, m->h.src, m->h.seq))) {
+    } else if ((c = find(s, &m->h))) {
         on_more(c, kind, &u);
     }
     msg_unref(m);

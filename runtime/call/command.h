@@ -2,8 +2,8 @@
  * The command service (HANDLE_RUN): runs commands in this context for others. Lives on the loop role;
  * a busy script does not delay its output, its timeout or its end.
  *
- * A conversation is named by (src, seq) of the request; answers go to the request's reply handle with
- * its seq. Every payload is pack (wire/pack.h), its first byte says what it is ("bytes" are u32 length
+ * A conversation is named by (src, reply, seq) of the request; answers go to its reply handle with its
+ * seq. Every payload is pack (wire/pack.h), its first byte says what it is ("bytes" are u32 length
  * and that many bytes):
  *
  *   to the service                          from the service

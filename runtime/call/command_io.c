@@ -30,6 +30,8 @@ command_say(struct command *c, struct msg *m)
     m->h.handle = c->reply;
     m->h.seq = c->seq;
     m->h.reply = HANDLE_RUN; /* so that we are told if nobody listens there any more */
+    /* All of them: output is bulk, and none of the others may overtake it. */
+    m->h.flags |= FRAME_BULK;
     TAILQ_INSERT_TAIL(&c->queue, m, link);
     command_flush(c);
 }

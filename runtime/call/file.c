@@ -14,6 +14,7 @@ static void
 job_free(struct file_job *job)
 {
     context_unref(job->peer);
+    mailbox_unref(job->mb);
     free(job->local);
     free(job->remote);
     free(job->owner);
@@ -268,7 +269,7 @@ file_put(struct file_service *s, struct context *to, const char *local, const ch
     job->peer = context_ref(to);
     job->local = xstrdup(local);
     job->remote = into_directory(remote, local);
-    job->mb = mb;
+    job->mb = mailbox_ref(mb);
     return request(s, job, a, err);
 }
 
@@ -281,7 +282,7 @@ file_get(struct file_service *s, struct context *from, const char *remote, const
     job->peer = context_ref(from);
     job->local = into_directory(local, remote);
     job->remote = xstrdup(remote);
-    job->mb = mb;
+    job->mb = mailbox_ref(mb);
     return request(s, job, a, err);
 }
 

@@ -1,6 +1,6 @@
 /*
- * The file service (HANDLE_FILE): moves files between two contexts, in bounded memory, verified by
- * content hash (BLAKE2b-256), and leaves either the old file or the new one under the final name.
+ * The file service (HANDLE_FILE): moves files between two contexts, in bounded memory, verified by a
+ * checksum, and leaves either the old file or the new one under the final name.
  *
  * One worker thread a process, started with the first transfer, does all the file I/O: neither the
  * loop nor the script waits for a disk. The same code is the source in one process and the sink in
@@ -13,14 +13,27 @@
  *
  *   'G' get    asker -> source  str path
  *   'O' offer  source -> sink   str path ("" in a get), u64 size, u32 mode, str owner, str group
- *   'A' ask    sink -> source   u32 window, bytes: the hash of the sink's own file of the same size, or
- *                               none. The source compares, and sends data if its file is another
+ *   'A' ask    sink -> source   u32 window, bytes: the digest of the sink's own file of the same size,
+ *                               or none. The source compares, and sends data if its file is another
  *   'D' data   source -> sink   bytes
  *   'C' credit sink -> source   u32 bytes written
- *   'Z' end    source -> sink   u8 unchanged, bytes: hash
+ *   'Z' end    source -> sink   u8 unchanged, bytes: checksum
  *   'R' result sink -> source   u8 changed, u64 bytes that were sent: the file has its name
  *   'F' fail   either way       u8 -code, str text: it is over, what was written is removed
  *   'K' cancel asker -> other   as 'F'
+ *
+ * Of two hashes each does what it is good for:
+ *   - The checksum (XXH3-128, checksum.h) says that what was written is what was read. It guards against
+ *     faults of our own, of memory and of disks; on the way SSH and the kernel guard the data, and who
+ *     could change it there could change the checksum as well. It costs a tenth of a copy. It is also
+ *     what the asker is told.
+ *   - The digest (BLAKE2b-256, blake2b.h) says that nothing needs to be sent. Here a collision would leave
+ *     an old file in place, and who wrote that may have crafted it for this, with a look at the new one: so
+ *     it must be a cryptographic hash. It costs ten times as much, but only where there is a file of the
+ *     same size, and if that is the same, what it saves is more.
+ *
+ * 'D' and 'Z' are bulk (FRAME_BULK) and keep their order among themselves; the others overtake them. So a
+ * failure may arrive ahead of data, which then belongs to no transfer and is dropped.
  *
  * Data that was sent and not credited is at most the window, which the sink grants from a budget for
  * all its transfers and the source may undercut: many transfers at once share FILE_BUDGET.
@@ -32,7 +45,7 @@
  * to nothing is refused. So is a directory, unless the path that the asker gave ends with "/": then
  * the source's base name is appended. A sink writes to an unnamed file (O_TMPFILE) in the target's
  * directory, or where that does not exist to a hidden name next to it (".<name>.orrery-<random>"),
- * checks the hash, fsyncs, renames over the final name, and fsyncs the directory. The replaced file's
+ * checks the checksum, fsyncs, renames over the final name, and fsyncs the directory. The replaced file's
  * owner and group are kept where this process may do so; its ACLs and other extended attributes are not.
  * Mode, owner and group are applied also when the content is the same.
  */
@@ -45,7 +58,7 @@
 #include "err.h"
 #include "router.h"
 
-#define FILE_CHUNK (127u << 10) /* its message stays below malloc's threshold for mmap, 128 KiB */
+#define FILE_CHUNK (124u << 10) /* whole pages; with its header it is one frame, below FRAME_PIECE */
 #define FILE_WINDOW (2u << 20)  /* the largest window of a transfer */
 #define FILE_WINDOW_MIN (64u << 10) /* and the smallest */
 #define FILE_BUDGET \
@@ -73,10 +86,9 @@ struct file_attributes {
 /*
  * Start a transfer with a context that this process may ask. The answer is posted to mb as a message
  * with handle HANDLE_FILE, src = the context, seq = the number returned: payload pack u8 'R', u8
- * changed, u64 bytes sent, u64 size, bytes hash (32 of them); or with FRAME_ERROR pack u8 -code, str
+ * changed, u64 bytes sent, u64 size, bytes checksum (16 of them); or with FRAME_ERROR pack u8 -code, str
  * text that names the file, the side and the cause. Exactly one answer comes, also when the context is
- * lost. mb outlives the service (the worker may still be inside mailbox_post when the answer is taken).
- * a may be NULL; it and the paths are copied. Returns 0 if nothing was started (err). Any thread.
+ * lost. a may be NULL; it and the paths are copied. Returns 0 if nothing was started (err). Any thread.
  */
 uint32_t file_put(struct file_service *s, struct context *to, const char *local, const char *remote,
     const struct file_attributes *a, struct mailbox *mb, struct err *err);

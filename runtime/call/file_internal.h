@@ -20,8 +20,9 @@
 #include <sys/queue.h>
 #include <sys/stat.h>
 
+#include "blake2b.h"
+#include "checksum.h"
 #include "file.h"
-#include "hash.h"
 #include "mailbox.h"
 #include "mem.h"
 #include "pack.h"
@@ -38,7 +39,7 @@ struct file_job {
     char *local, *remote;
     int64_t mode;
     char *owner, *group;
-    struct mailbox *mb;
+    struct mailbox *mb; /* counted */
 };
 
 /* The target of a sink. */
@@ -78,7 +79,7 @@ struct transfer {
     enum file_state state;
     char *path;         /* on this side */
     char *remote;       /* the asker: on the other side */
-    struct mailbox *mb; /* the asker: where the answer goes */
+    struct mailbox *mb; /* the asker: where the answer goes; counted */
     int64_t mode;       /* the asker's wishes */
     char *owner, *group;
 
@@ -87,9 +88,11 @@ struct transfer {
     uint32_t window;
     uint32_t granted;   /* what it holds of the budget */
     uint32_t in_flight; /* source: sent and not credited. Sink: received and not credited */
-    struct hash *hash;
-    uint8_t digest[HASH_SIZE];
-    bool have_digest;   /* digest is: the sink's own file's, or the file's that was sent */
+    struct checksum *sum;
+    uint8_t content[CHECKSUM_SIZE]; /* the result of sum */
+    struct blake2b proof;           /* both: while they compare */
+    uint8_t old[BLAKE2B_SIZE];      /* both: the result of proof for the sink's own file */
+    bool have_old;
     int fd;             /* source: the file */
     uint32_t file_mode; /* source: its permission bits */
     struct file_target target;
@@ -117,7 +120,7 @@ struct file_service {
     struct transfer_list table[FILE_BUCKETS];
     struct transfer_list ended;
     unsigned count;
-    struct transfer_queue ready;      /* have something to read or hash */
+    struct transfer_queue ready;      /* have something to read */
     struct transfer_queue retry;      /* have messages in their queue */
     struct transfer_queue uncredited; /* sinks that owe credit */
     int64_t retry_at;
@@ -139,7 +142,7 @@ void transfer_set_ready(struct transfer *t, bool ready);
 void transfer_take_window(struct transfer *t, uint32_t most);
 /* Ends it here and tells the other side. */
 void transfer_fail(struct transfer *t, const struct err *why);
-/* Ends it here. NULL: with success, for which t->digest is what the asker is told. */
+/* Ends it here. NULL: with success, for which t->content is what the asker is told. */
 void transfer_end(struct transfer *t, const struct err *why, bool changed, uint64_t sent);
 /* Does the next bit of work. */
 void transfer_step(struct transfer *t);
@@ -154,7 +157,8 @@ void file_message(struct file_service *s, struct msg *m); /* borrows */
 /* file_source.c */
 int source_open(struct transfer *t, struct err *err) must_check;
 void source_offer(struct transfer *t, const char *path);
-void source_asked(struct transfer *t, uint32_t window, const uint8_t *digest);
+/* old: of BLAKE2B_SIZE, or NULL. */
+void source_asked(struct transfer *t, uint32_t window, const uint8_t *old);
 void source_credit(struct transfer *t, uint32_t n);
 void source_step(struct transfer *t);
 
@@ -166,7 +170,7 @@ struct sink_offer {
 };
 void sink_offered(struct transfer *t, const struct sink_offer *o);
 void sink_data(struct transfer *t, const void *p, size_t n);
-void sink_end(struct transfer *t, bool unchanged, const uint8_t *digest);
+void sink_end(struct transfer *t, bool unchanged, const uint8_t content[CHECKSUM_SIZE]);
 void sink_credit(struct transfer *t);
 void sink_step(struct transfer *t);
 

@@ -63,6 +63,7 @@ file_start(struct file_service *s, struct file_job *job)
     t->group = job->group;
     t->mb = job->mb;
     job->local = job->remote = job->owner = job->group = NULL;
+    job->mb = NULL;
     struct err err;
     if (s->count > FILE_MAX) {
         err_set(&err, ERR_LIMIT, "%d transfers are under way, which is the limit", FILE_MAX);
@@ -186,11 +187,11 @@ on_ask(struct transfer *t, struct unpack *u)
 {
     size_t n;
     uint32_t window = unpack_u32(u);
-    const uint8_t *digest = unpack_bytes(u, &n);
-    if (unpack_done(u, "ask", NULL) < 0 || (n != 0 && n != HASH_SIZE) || window < 2)
+    const uint8_t *old = unpack_bytes(u, &n);
+    if (unpack_done(u, "ask", NULL) < 0 || (n != 0 && n != BLAKE2B_SIZE) || window < 2)
         broken(t, 'A', "malformed");
     else
-        source_asked(t, window, n ? digest : NULL);
+        source_asked(t, window, n ? old : NULL);
 }
 
 static void
@@ -219,11 +220,11 @@ on_end(struct transfer *t, struct unpack *u)
 {
     size_t n;
     uint8_t unchanged = unpack_u8(u);
-    const uint8_t *digest = unpack_bytes(u, &n);
-    if (unpack_done(u, "end", NULL) < 0 || n != HASH_SIZE || unchanged > 1)
+    const uint8_t *content = unpack_bytes(u, &n);
+    if (unpack_done(u, "end", NULL) < 0 || n != CHECKSUM_SIZE || unchanged > 1)
         broken(t, 'Z', "malformed");
     else
-        sink_end(t, unchanged, digest);
+        sink_end(t, unchanged, content);
 }
 
 static void

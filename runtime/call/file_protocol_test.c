@@ -86,15 +86,15 @@ static void
 end(struct bench *b, uint8_t unchanged, uint64_t zeros)
 {
     struct buf m = {0};
-    uint8_t digest[HASH_SIZE];
-    struct hash *h = hash_create();
+    uint8_t content[CHECKSUM_SIZE];
+    struct checksum *c = checksum_create();
     for (uint64_t i = 0; i < zeros; i++)
-        hash_update(h, "", 1);
-    hash_final(h, digest);
-    hash_destroy(h);
+        checksum_update(c, "", 1);
+    checksum_read(c, content);
+    checksum_destroy(c);
     pack_u8(&m, 'Z');
     pack_u8(&m, unchanged);
-    pack_bytes(&m, digest, sizeof(digest));
+    pack_bytes(&m, content, sizeof(content));
     send_kind(b, &m);
 }
 

@@ -19,10 +19,9 @@ ask(struct transfer *t)
     struct buf *b = &t->service->scratch;
     pack_u8(b, 'A');
     pack_u32(b, t->window);
-    pack_bytes(b, t->digest, t->have_digest ? HASH_SIZE : 0);
+    pack_bytes(b, t->old, t->have_old ? BLAKE2B_SIZE : 0);
     t->state = SINK_RECEIVE;
     t->done = 0;
-    hash_reset(t->hash);
     transfer_say(t);
 }
 
@@ -32,7 +31,7 @@ sink_offered(struct transfer *t, const struct sink_offer *o)
     struct err err;
     t->size = o->size;
     transfer_take_window(t, FILE_WINDOW);
-    t->hash = hash_create();
+    t->sum = checksum_create();
     if (o->size > INT64_MAX) {
         broken(t, "an impossible size");
         return;
@@ -43,6 +42,7 @@ sink_offered(struct transfer *t, const struct sink_offer *o)
         return;
     }
     if (t->target.old >= 0) {
+        blake2b_init(&t->proof);
         t->state = SINK_COMPARE;
         transfer_set_ready(t, true);
     } else if (target_create(&t->target, &err) < 0) {
@@ -62,15 +62,18 @@ sink_step(struct transfer *t)
     if (n < 0 && errno == EINTR)
         return;
     if (n > 0) {
-        hash_update(t->hash, s->block, (size_t)n);
+        checksum_update(t->sum, s->block, (size_t)n);
+        blake2b_update(&t->proof, s->block, (size_t)n);
         t->done += (uint64_t)n;
         if (t->done <= t->size)
             return;
     }
     transfer_set_ready(t, false);
-    t->have_digest = n == 0 && t->done == t->size;
-    if (t->have_digest)
-        hash_final(t->hash, t->digest);
+    t->have_old = n == 0 && t->done == t->size;
+    if (t->have_old)
+        blake2b_final(&t->proof, t->old);
+    checksum_read(t->sum, t->content);
+    checksum_reset(t->sum);
     ask(t);
 }
 
@@ -117,7 +120,7 @@ sink_data(struct transfer *t, const void *p, size_t n)
         transfer_fail(t, &err);
         return;
     }
-    hash_update(t->hash, p, n);
+    checksum_update(t->sum, p, n);
     t->done += n;
     owe_credit(t, (uint32_t)n);
 }
@@ -135,10 +138,10 @@ result(struct transfer *t, bool changed)
 }
 
 static void
-end_unchanged(struct transfer *t, const uint8_t *digest)
+end_unchanged(struct transfer *t, const uint8_t *content)
 {
     struct err err;
-    if (!t->have_digest || t->done > 0 || memcmp(digest, t->digest, HASH_SIZE) != 0) {
+    if (!t->have_old || t->done > 0 || memcmp(content, t->content, CHECKSUM_SIZE) != 0) {
         broken(t, "\"unchanged\" about a file that was not compared");
         return;
     }
@@ -150,20 +153,20 @@ end_unchanged(struct transfer *t, const uint8_t *digest)
 }
 
 void
-sink_end(struct transfer *t, bool unchanged, const uint8_t *digest)
+sink_end(struct transfer *t, bool unchanged, const uint8_t content[CHECKSUM_SIZE])
 {
     struct err err;
     if (unchanged) {
-        end_unchanged(t, digest);
+        end_unchanged(t, content);
         return;
     }
     if (t->done != t->size) {
         broken(t, "the end before the end of the file");
         return;
     }
-    hash_final(t->hash, t->digest);
-    if (memcmp(digest, t->digest, HASH_SIZE) != 0) {
-        err_set(&err, ERR_FILE, "cannot write %s: the content changed on its way (hash)",
+    checksum_read(t->sum, t->content);
+    if (memcmp(content, t->content, CHECKSUM_SIZE) != 0) {
+        err_set(&err, ERR_FILE, "cannot write %s: the content changed on its way (checksum)",
             file_show(t->target.path));
         transfer_fail(t, &err);
         return;

@@ -104,17 +104,21 @@ static void
 finish(struct transfer *t, bool unchanged)
 {
     struct buf *b = &t->service->scratch;
+    struct msg *m;
     struct err err;
     transfer_set_ready(t, false);
     if (check_end(t, &err) < 0) {
         transfer_fail(t, &err);
         return;
     }
+    checksum_read(t->sum, t->content);
     pack_u8(b, 'Z');
     pack_u8(b, unchanged);
-    pack_bytes(b, t->digest, HASH_SIZE);
+    pack_bytes(b, t->content, CHECKSUM_SIZE);
     t->state = SOURCE_SENT;
-    transfer_say(t);
+    m = pack_msg(0, b);
+    m->h.flags = FRAME_BULK; /* behind the data */
+    transfer_send(t, m);
 }
 
 static void
@@ -122,20 +126,21 @@ start_sending(struct transfer *t)
 {
     t->state = SOURCE_SEND;
     t->done = 0;
-    hash_reset(t->hash);
+    checksum_reset(t->sum);
     transfer_set_ready(t, true);
 }
 
 void
-source_asked(struct transfer *t, uint32_t window, const uint8_t *digest)
+source_asked(struct transfer *t, uint32_t window, const uint8_t *old)
 {
     transfer_take_window(t, window < FILE_WINDOW ? window : FILE_WINDOW);
-    t->hash = hash_create();
-    if (!digest) {
+    t->sum = checksum_create();
+    if (!old) {
         start_sending(t);
         return;
     }
-    memcpy(t->digest, digest, HASH_SIZE);
+    memcpy(t->old, old, BLAKE2B_SIZE);
+    blake2b_init(&t->proof);
     t->state = SOURCE_COMPARE;
     transfer_set_ready(t, true);
 }
@@ -151,13 +156,14 @@ compare_step(struct transfer *t)
         transfer_fail(t, &err);
         return;
     }
-    hash_update(t->hash, s->block, n);
+    checksum_update(t->sum, s->block, n);
+    blake2b_update(&t->proof, s->block, n);
     t->done += n;
     if (t->done < t->size)
         return;
-    uint8_t ours[HASH_SIZE];
-    hash_final(t->hash, ours);
-    if (memcmp(ours, t->digest, HASH_SIZE) == 0)
+    uint8_t ours[BLAKE2B_SIZE];
+    blake2b_final(&t->proof, ours);
+    if (memcmp(ours, t->old, BLAKE2B_SIZE) == 0)
         finish(t, true);
     else
         start_sending(t);
@@ -190,6 +196,7 @@ send_step(struct transfer *t)
         /* Read into the message, where the bytes stay until they are on the wire. */
         struct msg *m = msg_new((uint32_t)(1 + 4 + n));
         uint8_t *p = msg_payload(m);
+        m->h.flags = FRAME_BULK;
         p[0] = 'D';
         for (int i = 0; i < 4; i++)
             p[1 + i] = (uint8_t)(n >> (24 - 8 * i));
@@ -198,19 +205,17 @@ send_step(struct transfer *t)
             transfer_fail(t, &err);
             return;
         }
-        hash_update(t->hash, p + 5, n);
+        checksum_update(t->sum, p + 5, n);
         t->done += n;
         t->in_flight += (uint32_t)n;
         transfer_send(t, m);
     }
     if (t->state != SOURCE_SEND)
         return;
-    if (t->done == t->size) {
-        hash_final(t->hash, t->digest);
+    if (t->done == t->size)
         finish(t, false);
-    } else {
+    else
         transfer_set_ready(t, may_send(t));
-    }
 }
 
 void

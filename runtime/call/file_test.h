@@ -122,7 +122,7 @@ take_answer(struct mailbox *mb)
         a.sent = unpack_u64(&u);
         a.size = unpack_u64(&u);
         unpack_bytes(&u, &n);
-        assert_int_equal(n, HASH_SIZE);
+        assert_int_equal(n, CHECKSUM_SIZE);
     }
     assert_int_equal(unpack_done(&u, "answer", NULL), 0);
     msg_unref(m);

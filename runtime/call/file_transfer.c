@@ -62,6 +62,7 @@ transfer_free(struct transfer *t)
 {
     LIST_REMOVE(t, link);
     context_unref(t->peer);
+    mailbox_unref(t->mb);
     msg_queue_clear(&t->queue);
     free(t->path);
     free(t->remote);
@@ -230,7 +231,7 @@ answer_done(const struct transfer *t, bool changed, uint64_t sent)
     pack_u8(&b, changed);
     pack_u64(&b, sent);
     pack_u64(&b, t->size);
-    pack_bytes(&b, t->digest, HASH_SIZE);
+    pack_bytes(&b, t->content, CHECKSUM_SIZE);
     struct msg *m = pack_msg(HANDLE_FILE, &b);
     buf_fini(&b);
     return m;
@@ -259,8 +260,8 @@ transfer_end(struct transfer *t, const struct err *why, bool changed, uint64_t s
     if (t->fd >= 0)
         close(t->fd);
     t->fd = -1;
-    hash_destroy(t->hash);
-    t->hash = NULL;
+    checksum_destroy(t->sum);
+    t->sum = NULL;
     s->granted[t->source] -= t->granted;
     t->granted = 0;
     transfer_set_ready(t, false);

@@ -72,6 +72,8 @@ config_make(const struct config *c)
     pack_str(&b, c->route);
     pack_u32(&b, c->keepalive_ms);
     pack_u32(&b, c->log_level);
+    pack_u64(&b, (uint64_t)c->spin_ns);
+    pack_u8(&b, c->attend);
     m = pack_msg(HANDLE_CONFIG, &b);
     buf_fini(&b);
     return m;
@@ -98,6 +100,8 @@ config_parse(struct config *c, struct msg *m, struct err *err)
     c->route = unpack_str(&u);
     c->keepalive_ms = unpack_u32(&u);
     c->log_level = unpack_u32(&u);
+    c->spin_ns = (int64_t)unpack_u64(&u);
+    c->attend = unpack_u8(&u) != 0;
     return unpack_done(&u, "CONFIG", err);
 }
 

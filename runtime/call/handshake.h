@@ -3,11 +3,13 @@
  *
  *   HELLO   u32 frame version, str hostname, str kernel, str machine, u32 pid, u32 uid
  *   CONFIG  u32 id, u32 n, n x u32 ancestors (nearest first), str name, str route,
- *           u32 keepalive ms, u32 log level
+ *           u32 keepalive ms, u32 log level, u64 spin ns, u8 attend (loop.h: loop_set_spin and
+ *           loop_set_attend)
  */
 #ifndef ORRERY_HANDSHAKE_H
 #define ORRERY_HANDSHAKE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -27,6 +29,8 @@ struct config {
     char *name, *route;
     uint32_t keepalive_ms;
     uint32_t log_level;
+    int64_t spin_ns;
+    bool attend;
 };
 
 /* HELLO about this process. Returns owned. */

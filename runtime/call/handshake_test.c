@@ -60,7 +60,7 @@ test_bad_hello(void **state)
         expect_bad_hello(HANDLE_HELLO, bytes, n, "HELLO: malformed or cut short");
     bytes[3] = 200;
     expect_bad_hello(
-        HANDLE_HELLO, bytes, m->h.length, "the agent speaks version 200, this side version 1");
+        HANDLE_HELLO, bytes, m->h.length, "the agent speaks version 200, this side version 2");
     free(bytes);
     msg_unref(m);
 }
@@ -75,7 +75,9 @@ sample_config(uint32_t depth)
         .name = (char *)(uintptr_t) "web1",
         .route = (char *)(uintptr_t) "ssh:web1",
         .keepalive_ms = 15000,
-        .log_level = 3};
+        .log_level = 3,
+        .spin_ns = 5000000000,
+        .attend = true};
 
     for (uint32_t i = 0; i < depth; i++)
         c.ancestors[i] = depth - i;
@@ -99,6 +101,8 @@ test_config(void **state)
         assert_string_equal(c.route, "ssh:web1");
         assert_int_equal(c.keepalive_ms, 15000);
         assert_int_equal(c.log_level, 3);
+        assert_int_equal(c.spin_ns, 5000000000);
+        assert_true(c.attend);
         config_fini(&c);
         msg_unref(m);
     }

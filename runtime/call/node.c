@@ -27,6 +27,7 @@ struct node {
     struct command_service *commands; /* [I] agents only */
     struct file_service *files;       /* [I] */
     struct children *children;        /* [I] */
+    struct shared *modules;           /* [I] */
     char *agent_dir;                  /* [I] */
 
     pthread_mutex_t lock;
@@ -60,6 +61,7 @@ create(uint32_t self, const char *name, struct err *err)
     sem_init(&n->parted, 0, 0);
     n->router = router_create(n->loop, self, name);
     n->children = children_create(n->router);
+    n->modules = shared_create(n->router, HANDLE_MODULE, HANDLE_FROM_ANYONE);
     return n;
 }
 
@@ -101,6 +103,8 @@ on_config(struct node *n, struct msg *m)
         return;
     }
     log_set_level((int)c.log_level);
+    loop_set_spin(n->loop, c.spin_ns);
+    loop_set_attend(n->loop, c.attend);
     router_set_parent(n->router, n->parent, c.id, c.name, c.ancestors, c.ancestor_count);
     stream_keepalive(n->parent, c.keepalive_ms);
     log_debug("node", "context %u, %s, by way of %s", c.id, c.name, c.route);
@@ -216,6 +220,7 @@ node_destroy(struct node *n)
             ;
         stream_unref(n->parent);
     }
+    shared_destroy(n->modules);
     loop_stop(n->loop);
     router_destroy(n->router);
     loop_destroy(n->loop);
@@ -237,6 +242,12 @@ struct file_service *
 node_files(struct node *n)
 {
     return n->files;
+}
+
+struct shared *
+node_modules(struct node *n)
+{
+    return n->modules;
 }
 
 static int

@@ -16,6 +16,7 @@
 #include "file.h"
 #include "mailbox.h"
 #include "router.h"
+#include "shared.h"
 #include "ssh.h"
 #include "transport.h"
 
@@ -42,6 +43,8 @@ void node_destroy(struct node *n);
 
 struct router *node_router(struct node *n);
 struct file_service *node_files(struct node *n);
+/* HANDLE_MODULE: the questions of children, for whichever VM looks first. */
+struct shared *node_modules(struct node *n);
 
 /* ---- children ---- */
 
@@ -55,8 +58,9 @@ void node_use_ssh(struct node *n, ssh_connector connect);
 struct open_options {
     const char *name;  /* "web1" */
     const char *route; /* "ssh:web1" */
-    /* One of the three: a command on this machine that becomes an agent by way of a shell (its
-     * last argument is replaced: "{}" stands for the stub's text), SSH, or neither: a local child. */
+    /* One of the three: a command on this machine that becomes an agent by way of a shell (in its
+     * last argument {} stands for what `sh -c` is to run, which has no single quote in it), SSH, or
+     * neither: a local child. */
     const char *const *argv;
     const struct ssh_options *ssh; /* its `command` is filled in here */
     bool no_cache;                 /* leave nothing behind on the target */
@@ -70,7 +74,7 @@ struct open_options {
  * Starts to open a child. The outcome is posted to mb once: handle HANDLE_HELLO, seq = the number
  * returned; src = the id of the new context, payload pack: str hostname, str kernel, str machine,
  * u32 pid, u32 uid, u64 bytes sent before the agent ran, str how (for -v); or FRAME_ERROR with
- * payload pack u8 -code, str text. 0: nothing was started, see err.
+ * payload pack u8 -code, str text, and the end of what came on stderr. 0: nothing was started, see err.
  */
 uint32_t node_open(
     struct node *n, const struct open_options *o, struct mailbox *mb, struct err *err);

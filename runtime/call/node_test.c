@@ -293,10 +293,13 @@ test_fails_to_start(void **state)
 {
     static const char *const missing[] = {"/nonexistent/sudo", "{}", NULL};
     static const char *const refuses[] = {"sh", "-c", "echo no >&2; exit 5", NULL};
+    static const char *const repeats[] = {"sh", "-c", "exec 1>&2; echo '{}'; exit 5", NULL};
     struct fixture *x = *state;
 
     expect_failure(x, open_child(x, missing, NULL, 0), ERR_COMMAND, "/nonexistent/sudo");
-    expect_failure(x, open_child(x, refuses, NULL, 0), ERR_BOOTSTRAP, "status 5");
+    expect_failure(x, open_child(x, refuses, NULL, 0), ERR_BOOTSTRAP, "sh: exited with status 5");
+    expect_failure(
+        x, open_child(x, repeats, NULL, 0), ERR_BOOTSTRAP, "can hold the agent\";exit 1");
 }
 
 static void

@@ -16,6 +16,7 @@ struct openreq_private {
     void **lists;
     size_t list_count;
     const char *const *argv; /* NULL for SSH */
+    const char *program;     /* what errors call it; NULL for SSH and local children */
     ssh_connector connect;
     struct ssh_options ssh;
     struct ssh_report report;
@@ -95,13 +96,16 @@ plan_local(struct openreq *q, const struct images *im)
 static void
 plan_command(struct openreq *q, const struct open_options *o, const char *script)
 {
-    const char **argv = copy_list(q, o->argv);
+    const char **argv = copy_list(q, o->argv), **last = argv, *slash = strrchr(argv[0], '/'), *at;
 
-    for (size_t i = 0; argv[i]; i++)
-        if (strcmp(argv[i], "{}") == 0)
-            argv[i] = copy(q, script);
+    while (last[1])
+        last++;
+    at = strstr(*last, "{}");
+    if (at)
+        *last = keep(q, xasprintf("%.*s%s%s", (int)(at - *last), *last, script, at + 2));
     q->p->argv = argv;
-    snprintf(q->p->how, sizeof q->p->how, "%s", o->argv[0]);
+    q->p->program = slash ? slash + 1 : argv[0];
+    snprintf(q->p->how, sizeof q->p->how, "%s as a subprocess", q->p->program);
 }
 
 struct openreq *
@@ -175,10 +179,16 @@ openreq_blocks(const struct openreq *q)
     return !q->p->argv;
 }
 
+bool
+openreq_needs_guard(const struct openreq *q)
+{
+    return q->p->program != NULL;
+}
+
 struct transport *
 openreq_connect(struct openreq *q, const atomic_bool *cancel, struct err *err)
 {
-    struct process_options process = {.argv = q->p->argv};
+    struct process_options process = {.argv = q->p->argv, .name = q->p->program};
     struct ssh_report *r = &q->p->report;
     struct transport *t;
 

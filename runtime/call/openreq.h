@@ -26,6 +26,8 @@ struct openreq *openreq_create(const struct open_options *o, const struct images
 void openreq_free(struct openreq *q);
 /* Does connecting block, so that it wants a thread? */
 bool openreq_blocks(const struct openreq *q);
+/* Is it a command of somebody else's, which might not see by itself that we are gone? */
+bool openreq_needs_guard(const struct openreq *q);
 /* Connects or spawns. `cancel` ends it early. Returns owned, or NULL with err. */
 struct transport *openreq_connect(struct openreq *q, const atomic_bool *cancel, struct err *err);
 /* How it was reached, for logs: "ssh 10.0.0.7, publickey, SHA256:..., connect 4 ms ...". */

@@ -1,6 +1,7 @@
 #include "mailbox.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -8,6 +9,7 @@
 #include "mem.h"
 
 struct mailbox {
+    atomic_uint refs;
     struct loop *loop; /* [I] */
     struct loop_waiter waiter;
     struct msg_queue taken; /* the taker's own: what it found at once */
@@ -21,6 +23,7 @@ mailbox_create(struct loop *loop)
 {
     struct mailbox *mb = xcalloc(1, sizeof *mb);
 
+    atomic_init(&mb->refs, 1);
     mb->loop = loop;
     pthread_mutex_init(&mb->lock, NULL);
     TAILQ_INIT(&mb->queue);
@@ -28,15 +31,28 @@ mailbox_create(struct loop *loop)
     return mb;
 }
 
-void
-mailbox_destroy(struct mailbox *mb)
+struct mailbox *
+mailbox_ref(struct mailbox *mb)
 {
-    if (!mb)
+    atomic_fetch_add_explicit(&mb->refs, 1, memory_order_relaxed);
+    return mb;
+}
+
+void
+mailbox_unref(struct mailbox *mb)
+{
+    if (!mb || atomic_fetch_sub_explicit(&mb->refs, 1, memory_order_acq_rel) != 1)
         return;
     msg_queue_clear(&mb->taken);
     msg_queue_clear(&mb->queue);
     pthread_mutex_destroy(&mb->lock);
     free(mb);
+}
+
+void
+mailbox_destroy(struct mailbox *mb)
+{
+    mailbox_unref(mb);
 }
 
 void
@@ -98,4 +114,32 @@ mailbox_take(struct mailbox *mb, int64_t deadline_ms)
     if (m)
         TAILQ_REMOVE(&mb->taken, m, link);
     return m;
+}
+
+bool
+mailbox_has(const struct mailbox *mb)
+{
+    return !TAILQ_EMPTY(&mb->taken);
+}
+
+void
+mailbox_move(struct mailbox *from, uint32_t handle, struct mailbox *to)
+{
+    struct msg_queue moved = TAILQ_HEAD_INITIALIZER(moved);
+    struct msg *m, *next;
+
+    pthread_mutex_lock(&from->lock);
+    TAILQ_CONCAT(&from->taken, &from->queue, link);
+    pthread_mutex_unlock(&from->lock);
+    for (m = TAILQ_FIRST(&from->taken); m; m = next) {
+        next = TAILQ_NEXT(m, link);
+        if (m->h.handle != handle)
+            continue;
+        TAILQ_REMOVE(&from->taken, m, link);
+        TAILQ_INSERT_TAIL(&moved, m, link);
+    }
+    pthread_mutex_lock(&to->lock);
+    TAILQ_CONCAT(&to->queue, &moved, link);
+    pthread_mutex_unlock(&to->lock);
+    loop_notify(to->loop, &to->waiter);
 }

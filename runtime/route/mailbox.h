@@ -3,11 +3,15 @@
  * worker, a C program). The wait is the one place where a thread of the runtime sleeps. One that is
  * given the loop runs it meanwhile, if nobody else does, and so reads its messages itself.
  *
+ * Ownership: the taker's. A service that will post an outcome later holds a reference until it has, so
+ * that the taker can go before.
+ *
  * Threading: any thread posts; one thread at a time takes.
  */
 #ifndef ORRERY_MAILBOX_H
 #define ORRERY_MAILBOX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "loop.h"
@@ -17,13 +21,21 @@ struct mailbox;
 
 /* `loop`: whoever waits may run it; NULL: it just sleeps. */
 struct mailbox *mailbox_create(struct loop *loop);
-/* Drops what is in it. Nobody may wait in it or post to it any more. */
+/* Nobody waits in it any more. It is freed, with what is in it, when no poster holds a reference. */
 void mailbox_destroy(struct mailbox *mb);
+struct mailbox *mailbox_ref(struct mailbox *mb);
+/* NULL is fine. */
+void mailbox_unref(struct mailbox *mb);
 /* Takes m. */
 void mailbox_post(struct mailbox *mb, struct msg *m);
 /* The oldest message (owned by the caller), or NULL when the deadline (clock_ms; -1: none) passed or
  * mailbox_wake was called. */
 struct msg *mailbox_take(struct mailbox *mb, int64_t deadline_ms);
+/* Whether the next mailbox_take has a message at hand, without a lock or a look elsewhere. For the taker. */
+bool mailbox_has(const struct mailbox *mb);
+/* Moves what is there for one handle to another mailbox, in order. For the taker of `from`, while nothing
+ * posts to the handle. */
+void mailbox_move(struct mailbox *from, uint32_t handle, struct mailbox *to);
 /* Makes one mailbox_take, the current or the next, return NULL. Async-signal-safe: no. */
 void mailbox_wake(struct mailbox *mb);
 

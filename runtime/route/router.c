@@ -1,47 +1,13 @@
-#include "router.h"
-
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
 #include "clock.h"
+#include "counters.h"
 #include "log.h"
 #include "mem.h"
-
-#define BUCKETS 256
-
-struct handle {
-    LIST_ENTRY(handle) link;
-    uint32_t number;
-    enum handle_policy policy;
-    const struct handle_ops *ops;
-    void *arg;
-};
-
-LIST_HEAD(context_list, context);
-LIST_HEAD(handle_list, handle);
-
-/* [I] immutable once messages flow, [L] loop role only, [r] lock, [a] atomic. Under `lock` no other
- * lock is taken. */
-struct router {
-    struct loop *loop;     /* [I] */
-    uint32_t self;         /* [I] */
-    char *name;            /* [I] */
-    struct stream *parent; /* [I] NULL in the controller */
-    uint32_t *ancestors;   /* [I] nearest first */
-    size_t ancestor_count; /* [I] */
-    atomic_uint next_id;   /* [a] */
-    atomic_ulong dropped;  /* [a] messages that policy refused */
-
-    pthread_mutex_t lock;
-    struct context_list contexts[BUCKETS]; /* [r] each holds a reference */
-    struct handle_list handles[BUCKETS];   /* [r] removed by the loop role only */
-    struct msg_queue local;                /* [r] from this process to itself */
-    bool local_pending;                    /* [r] */
-    struct loop_work deliver_local;        /* [r] */
-};
+#include "router_internal.h"
 
 static void on_local(struct loop_work *w);
 
@@ -56,6 +22,7 @@ router_create(struct loop *loop, uint32_t self, const char *name)
     atomic_init(&r->next_id, self + 1);
     pthread_mutex_init(&r->lock, NULL);
     TAILQ_INIT(&r->local);
+    pieces_init(&r->pieces);
     r->deliver_local.fn = on_local;
     return r;
 }
@@ -63,7 +30,7 @@ router_create(struct loop *loop, uint32_t self, const char *name)
 void
 router_destroy(struct router *r)
 {
-    for (int i = 0; i < BUCKETS; i++) {
+    for (int i = 0; i < ROUTER_BUCKETS; i++) {
         struct context *c;
 
         expect(LIST_EMPTY(&r->handles[i]));
@@ -73,6 +40,8 @@ router_destroy(struct router *r)
         }
     }
     msg_queue_clear(&r->local);
+    pieces_fini(&r->pieces);
+    router_disallow(r, CONTEXT_NONE, NULL);
     stream_unref(r->parent);
     pthread_mutex_destroy(&r->lock);
     free(r->ancestors);
@@ -128,7 +97,7 @@ context_unref(struct context *c)
     free(c);
 }
 
-static struct context *
+struct context *
 context_create(struct router *r, struct stream *s, uint32_t id, const char *name, const char *route)
 {
     struct context *c = xcalloc(1, sizeof *c);
@@ -143,12 +112,12 @@ context_create(struct router *r, struct stream *s, uint32_t id, const char *name
 }
 
 /* Lock held. Borrowed. */
-static struct context *
-find(struct router *r, uint32_t id)
+struct context *
+router_find(struct router *r, uint32_t id)
 {
     struct context *c;
 
-    LIST_FOREACH(c, &r->contexts[id % BUCKETS], link)
+    LIST_FOREACH(c, &r->contexts[id % ROUTER_BUCKETS], link)
         if (c->id == id)
             return c;
     return NULL;
@@ -160,7 +129,7 @@ enter(struct router *r, struct context *c)
 {
     context_ref(c); /* not inside the macro, which evaluates its argument more than once */
     pthread_mutex_lock(&r->lock);
-    LIST_INSERT_HEAD(&r->contexts[c->id % BUCKETS], c, link);
+    LIST_INSERT_HEAD(&r->contexts[c->id % ROUTER_BUCKETS], c, link);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -203,7 +172,7 @@ router_context(struct router *r, uint32_t id)
     char name[32];
 
     pthread_mutex_lock(&r->lock);
-    c = find(r, id);
+    c = router_find(r, id);
     if (c)
         context_ref(c);
     pthread_mutex_unlock(&r->lock);
@@ -219,8 +188,8 @@ router_context(struct router *r, uint32_t id)
 
 /* ---- messages ---- */
 
-static bool
-above(const struct router *r, uint32_t id)
+bool
+router_is_above(const struct router *r, uint32_t id)
 {
     if (id == r->self)
         return true;
@@ -230,11 +199,13 @@ above(const struct router *r, uint32_t id)
     return false;
 }
 
-static void
-refuse(struct router *r, struct msg *m, const struct err *why)
+void
+router_refuse(struct router *r, struct msg *m, const struct err *why)
 {
-    atomic_fetch_add_explicit(&r->dropped, 1, memory_order_relaxed);
-    router_reply_error(r, &m->h, why);
+    count(messages_dropped);
+    /* Of a message in pieces the last is answered for. */
+    if (!(m->h.flags & FRAME_MORE))
+        router_reply_error(r, &m->h, why);
     msg_unref(m);
 }
 
@@ -246,7 +217,7 @@ lookup(struct router *r, uint32_t number)
     struct handle *h;
 
     pthread_mutex_lock(&r->lock);
-    LIST_FOREACH(h, &r->handles[number % BUCKETS], link)
+    LIST_FOREACH(h, &r->handles[number % ROUTER_BUCKETS], link)
         if (h->number == number) {
             found = *h;
             break;
@@ -256,26 +227,27 @@ lookup(struct router *r, uint32_t number)
 }
 
 /* A message for this process. Loop role; takes m. */
-static void
-deliver(struct router *r, struct msg *m)
+void
+router_deliver(struct router *r, struct msg *m)
 {
     struct handle found = lookup(r, m->h.handle);
     struct err why;
 
+    m->h.flags &= (uint8_t)~FRAME_TRANSIT;
     if (!found.ops) {
         log_debug("route", "nobody listens on %s (from context %u)", frame_handle_name(m->h.handle),
             m->h.src);
         err_set(&why, ERR_NO_HANDLE, "nobody listens on handle %s in %s",
             frame_handle_name(m->h.handle), r->name);
-        refuse(r, m, &why);
+        router_refuse(r, m, &why);
         return;
     }
-    if (found.policy == HANDLE_FROM_PARENT && !above(r, m->h.auth)) {
+    if (found.policy == HANDLE_FROM_PARENT && !router_is_above(r, m->h.auth)) {
         log_warn("route", "%s from context %u with the authority of %u: refused",
             frame_handle_name(m->h.handle), m->h.src, m->h.auth);
         err_set(&why, ERR_DENIED, "%s takes %s only from its parents", r->name,
             frame_handle_name(m->h.handle));
-        refuse(r, m, &why);
+        router_refuse(r, m, &why);
         return;
     }
     found.ops->message(r, m, found.arg);
@@ -296,7 +268,7 @@ on_local(struct loop_work *w)
     pthread_mutex_unlock(&r->lock);
     while ((m = TAILQ_FIRST(&batch))) {
         TAILQ_REMOVE(&batch, m, link);
-        deliver(r, m);
+        router_deliver(r, m);
     }
 }
 
@@ -329,75 +301,6 @@ router_send(struct context *c, struct msg *m, struct err *err)
     }
     rc = stream_send(c->stream, m, err);
     return rc;
-}
-
-/* Sends on with the header as it is; what cannot go is answered or dropped. Takes m. */
-static void
-forward(struct router *r, const struct stream *from, struct msg *m)
-{
-    struct stream *s = NULL;
-    struct context *c;
-    struct err why;
-
-    pthread_mutex_lock(&r->lock);
-    c = find(r, m->h.dst);
-    /* Never back to where it came from: the parent would drop it, and its sender would wait for ever. */
-    if (c && c->stream && c->stream != from)
-        s = stream_ref(c->stream);
-    pthread_mutex_unlock(&r->lock);
-    if (!s) {
-        err_set(&why, ERR_DEAD, "context %u is not known here (any more)", m->h.dst);
-        refuse(r, m, &why);
-        return;
-    }
-    msg_ref(m);
-    if (stream_send(s, m, &why) < 0)
-        router_reply_error(r, &m->h, &why);
-    msg_unref(m);
-    stream_unref(s);
-}
-
-/* Reverse-path check of a message that came from below: 0 and the stamp, or negative. */
-static int
-stamp(struct router *r, struct stream *s, struct msg *m)
-{
-    struct context *c;
-    uint32_t via = 0;
-
-    pthread_mutex_lock(&r->lock);
-    c = find(r, m->h.src);
-    if (c && c->stream == s)
-        via = c->via;
-    pthread_mutex_unlock(&r->lock);
-    if (!via) {
-        atomic_fetch_add_explicit(&r->dropped, 1, memory_order_relaxed);
-        log_warn("route", "%s sent a message as context %u, which it is not: dropped",
-            stream_name(s), m->h.src);
-        return ERR_DENIED;
-    }
-    m->h.auth = via;
-    return 0;
-}
-
-void
-router_frame(struct router *r, struct stream *s, struct msg *m)
-{
-    bool below = s != r->parent;
-    struct err why;
-
-    if (below && stamp(r, s, m) < 0) {
-        msg_unref(m);
-        return;
-    }
-    if (m->h.dst == r->self) {
-        deliver(r, m);
-    } else if (below && !above(r, m->h.dst)) {
-        log_warn("route", "%s to context %u: siblings may not talk", stream_name(s), m->h.dst);
-        err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
-        refuse(r, m, &why);
-    } else {
-        forward(r, s, m);
-    }
 }
 
 void
@@ -440,14 +343,40 @@ router_listen(struct router *r, uint32_t number, enum handle_policy policy,
             h->number = (h->number | HANDLE_DYNAMIC) & 0x7fffffff;
         }
         taken = false;
-        LIST_FOREACH(other, &r->handles[h->number % BUCKETS], link)
+        LIST_FOREACH(other, &r->handles[h->number % ROUTER_BUCKETS], link)
             taken = taken || other->number == h->number;
         must(!number || !taken);
     } while (taken);
-    LIST_INSERT_HEAD(&r->handles[h->number % BUCKETS], h, link);
+    LIST_INSERT_HEAD(&r->handles[h->number % ROUTER_BUCKETS], h, link);
     number = h->number;
     pthread_mutex_unlock(&r->lock);
     return number;
+}
+
+/* Lock held. */
+static struct handle *
+find_handle(struct router *r, uint32_t number)
+{
+    struct handle *h;
+
+    LIST_FOREACH(h, &r->handles[number % ROUTER_BUCKETS], link)
+        if (h->number == number)
+            return h;
+    return NULL;
+}
+
+void
+router_retarget(struct router *r, uint32_t number, const struct handle_ops *ops, void *arg)
+{
+    struct handle *h;
+
+    pthread_mutex_lock(&r->lock);
+    h = find_handle(r, number);
+    if (h) {
+        h->ops = ops;
+        h->arg = arg;
+    }
+    pthread_mutex_unlock(&r->lock);
 }
 
 struct unlisten {
@@ -462,9 +391,7 @@ unlisten(void *arg)
     struct handle *h;
 
     pthread_mutex_lock(&u->r->lock);
-    LIST_FOREACH(h, &u->r->handles[u->number % BUCKETS], link)
-        if (h->number == u->number)
-            break;
+    h = find_handle(u->r, u->number);
     if (h)
         LIST_REMOVE(h, link);
     pthread_mutex_unlock(&u->r->lock);
@@ -479,15 +406,15 @@ router_unlisten(struct router *r, uint32_t number)
     loop_sync(r->loop, unlisten, &u);
 }
 
-static void
-announce(struct router *r, struct context *c, const struct err *why)
+void
+router_announce(struct router *r, struct context *c, const struct err *why)
 {
     uint32_t *numbers = NULL;
     struct handle *h;
     size_t count = 0;
 
     pthread_mutex_lock(&r->lock);
-    for (int i = 0; i < BUCKETS; i++)
+    for (int i = 0; i < ROUTER_BUCKETS; i++)
         LIST_FOREACH(h, &r->handles[i], link)
             if (h->ops->dead) {
                 numbers = xrealloc(numbers, (count + 1) * sizeof *numbers);
@@ -502,30 +429,6 @@ announce(struct router *r, struct context *c, const struct err *why)
             found.ops->dead(r, c, why, found.arg);
     }
     free(numbers);
-}
-
-void
-router_lost(struct router *r, struct stream *s, const struct err *why)
-{
-    struct context_list lost = LIST_HEAD_INITIALIZER(lost);
-    struct context *c, *next;
-
-    pthread_mutex_lock(&r->lock);
-    for (int i = 0; i < BUCKETS; i++)
-        for (c = LIST_FIRST(&r->contexts[i]); c; c = next) {
-            next = LIST_NEXT(c, link);
-            if (c->stream != s)
-                continue;
-            LIST_REMOVE(c, link);
-            LIST_INSERT_HEAD(&lost, c, link);
-            atomic_store(&c->dead, true);
-        }
-    pthread_mutex_unlock(&r->lock);
-    while ((c = LIST_FIRST(&lost))) {
-        LIST_REMOVE(c, link);
-        announce(r, c, why);
-        context_unref(c);
-    }
 }
 
 /* ---- mailboxes ---- */

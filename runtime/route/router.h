@@ -9,7 +9,11 @@
  * must be that child or something behind it, else it is dropped, counted and logged with its true
  * origin. What comes from the parent is believed. A handle with HANDLE_FROM_PARENT takes only messages
  * whose auth is this context or an ancestor; one with HANDLE_FROM_ANYONE takes all (replies, receivers
- * that were handed out).
+ * that were handed out). From one child to another goes only what router_allow lets go.
+ *
+ * What passes through goes on as the frames it came in; only at its destination a message that travels in
+ * pieces is put together (pieces.h). A child that sends faster than another context takes it is not read
+ * until that has caught up.
  *
  * Threading: router_send and the handle functions from any thread; the rest says. Locks: the router's
  * own lock (table of contexts, table of handles) is taken before no other; router_send to a context
@@ -88,6 +92,12 @@ void router_reply(struct router *r, const struct frame_header *to, struct msg *m
 /* The same with an error. */
 void router_reply_error(struct router *r, const struct frame_header *to, const struct err *err);
 
+/* Lets context `a` send to `b`, and `b` answer, by way of this one, until one of them is lost; the other
+ * hears of that. Only to dynamic handles: since nobody guesses these, `b` reaches of `a` what `a` has given
+ * it. What `b` does with a message is its own policy: the authority is that of `a`. ERR_DEAD if one of them
+ * is not below this context. Any thread. */
+int router_allow(struct router *r, uint32_t a, uint32_t b, struct err *err) must_check;
+
 /* ---- handles ---- */
 
 enum handle_policy { HANDLE_FROM_PARENT, HANDLE_FROM_ANYONE };
@@ -104,6 +114,8 @@ struct handle_ops {
  * thread. */
 uint32_t router_listen(struct router *r, uint32_t number, enum handle_policy policy,
     const struct handle_ops *ops, void *arg);
+/* Messages for the handle go to another function from now on. Loop role, so that none is under way. */
+void router_retarget(struct router *r, uint32_t number, const struct handle_ops *ops, void *arg);
 /* Afterwards no function of the handle runs any more (waits for one that does, unless called from
  * inside it). Any thread. */
 void router_unlisten(struct router *r, uint32_t number);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "counters.h"
 #include "log.h"
 
 #define READ_BATCH 16 /* reads in one pass: other streams want their turn */
@@ -50,7 +51,9 @@ dispatch(struct stream *s)
 {
     struct msg *m;
 
-    while (s->state != CLOSED && (m = framer_next(&s->framer))) {
+    while (s->state != CLOSED && !pause_holds(s) && (m = framer_next(&s->framer))) {
+        if (!(m->h.flags & FRAME_MORE))
+            count(messages_received);
         log_trace("stream", "%s: < %s dst %u src %u seq %u, %u bytes", s->name,
             frame_handle_name(m->h.handle), m->h.dst, m->h.src, m->h.seq, m->h.length);
         if (m->h.handle == HANDLE_PING)
@@ -154,15 +157,26 @@ read_some(struct stream *s, struct pass *p)
 static void
 take_in(struct stream *s, struct pass *p)
 {
-    pthread_mutex_lock(&s->lock);
+    stream_lock(s);
     read_some(s, p);
     if (s->transport->err_fd < 0)
         p->text_size = s->transport->ops->read_err(s->transport, p->text, sizeof p->text);
     /* Incoming packets may be what a refused write was waiting for (a window, a key exchange). */
-    stream_flush(s);
+    stream_flush_after_input(s);
     p->outcome = stream_look(s);
     pthread_mutex_unlock(&s->lock);
+    s->refused = p->outcome.refused;
     s->heard = clock_ms();
+}
+
+void
+stream_input_soon(struct stream *s)
+{
+    if (s->again_pending)
+        return;
+    s->again_pending = true;
+    stream_ref(s);
+    loop_defer(s->loop, &s->again);
 }
 
 void
@@ -171,7 +185,7 @@ stream_again(struct loop_work *w)
     struct stream *s = owner_of(w, struct stream, again);
 
     s->again_pending = false;
-    if (s->state != CLOSED)
+    if (s->state != CLOSED && !pause_holds(s))
         stream_input(s);
     stream_unref(s);
 }
@@ -198,16 +212,18 @@ stream_input(struct stream *s)
         stream_unref(s);
         return;
     }
-    if (p.rc < 0)
+    if (p.rc < 0) {
         malformed(s, &p.err);
-    else if (p.n == 0 || (p.n < 0 && p.n != -EAGAIN) || p.outcome.broken)
+    } else if (pause_holds(s)) {
+        stream_settle(
+            s); /* what was read and not dispatched, an end perhaps, comes when it goes on */
+    } else if (p.n == 0 || (p.n < 0 && p.n != -EAGAIN) || p.outcome.broken) {
         stream_fail(s);
-    else
-        stream_watch(s, p.outcome.wants);
-    if (more && s->state != CLOSED && !s->again_pending) {
-        s->again_pending = true;
-        stream_ref(s);
-        loop_defer(s->loop, &s->again);
+    } else {
+        stream_watch(s, &p.outcome);
+        pause_drained(s);
     }
+    if (more && s->state != CLOSED)
+        stream_input_soon(s);
     stream_unref(s);
 }

@@ -1,6 +1,5 @@
 #include "stream_internal.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,41 +50,32 @@ stream_last_words(const struct stream *s)
     return s->words;
 }
 
-/* ---- output ---- */
+/* ---- the poller ---- */
 
-/* Everything that waits, as far as it goes. Lock held; loop role. */
-void
-stream_flush(struct stream *s)
+static void
+on_in(struct loop_fd *f, int events)
 {
-    if (s->broken || s->state == CLOSED)
-        return;
-    if (s->transport->ops->flush(s->transport) < 0 ||
-        (s->state == BOOTING ? outq_write_image : outq_write)(&s->out, s->transport) < 0)
-        s->broken = true;
+    struct stream *s = owner_of(f, struct stream, fd);
+
+    if (events & LOOP_WRITE)
+        stream_output(s);
+    else
+        stream_input(s);
 }
 
-/* Lock held; loop role. */
-struct outcome
-stream_look(struct stream *s)
+static void
+on_out(struct loop_fd *f, int events)
 {
-    struct outcome o = {.broken = s->broken};
-
-    if (!o.broken && s->state == CLOSING && outq_empty(&s->out))
-        s->transport->ops->shutdown(s->transport);
-    o.wants = !o.broken && s->transport->ops->wants_write(s->transport);
-    return o;
+    stream_output(owner_of(f, struct stream, wfd));
 }
 
-void
-stream_watch(struct stream *s, bool wants)
+static void
+on_err(struct loop_fd *f, int events)
 {
-    if (s->transport->wfd >= 0) {
-        loop_fd_watch(&s->fd, LOOP_READ);
-        loop_fd_watch(&s->wfd, wants ? LOOP_WRITE : 0);
-    } else {
-        loop_fd_watch(&s->fd, LOOP_READ | (wants ? LOOP_WRITE : 0));
-    }
+    stream_read_text(owner_of(f, struct stream, err_fd));
 }
+
+/* ---- life ---- */
 
 void
 stream_fail(struct stream *s)
@@ -117,130 +107,6 @@ stream_fail(struct stream *s)
     stream_finish(s);
 }
 
-/* What every piece of work on the loop ends with: errors, the end of a close, the poller. */
-static void
-settle(struct stream *s)
-{
-    struct outcome o;
-
-    if (s->state == CLOSED)
-        return;
-    pthread_mutex_lock(&s->lock);
-    o = stream_look(s);
-    pthread_mutex_unlock(&s->lock);
-    if (o.broken)
-        stream_fail(s);
-    else
-        stream_watch(s, o.wants);
-}
-
-static void
-on_flush(struct loop_work *w)
-{
-    struct stream *s = owner_of(w, struct stream, flush);
-
-    pthread_mutex_lock(&s->lock);
-    s->flush_pending = false;
-    stream_flush(s);
-    pthread_mutex_unlock(&s->lock);
-    settle(s);
-    stream_unref(s);
-}
-
-int
-stream_send(struct stream *s, struct msg *m, struct err *err)
-{
-    size_t size = FRAME_HEADER + (size_t)m->h.length;
-    bool first, tell = false;
-    ssize_t n = 0;
-    int rc;
-
-    msg_seal(m);
-    pthread_mutex_lock(&s->lock);
-    if (s->state >= CLOSING) {
-        rc = err_set(err, s->why.code, "%s", s->why.msg);
-        goto refuse;
-    }
-    if (s->out.bytes > STREAM_QUEUE_MAX) {
-        rc = err_set(err, ERR_LIMIT, "%s: more than %u MiB wait to be sent", s->name,
-            STREAM_QUEUE_MAX >> 20);
-        goto refuse;
-    }
-    first = outq_empty(&s->out);
-    if (s->state == UP && first && !s->broken && !s->deferred) {
-        struct iovec iov = {m->wire, size};
-
-        n = s->transport->ops->write(s->transport, &iov, 1);
-        if (n < 0 && n != -EAGAIN)
-            s->broken = true;
-        if (n < 0)
-            n = 0;
-    }
-    if ((size_t)n < size)
-        outq_add(&s->out, m, (size_t)n);
-    /* The loop is told once: it flushes a queue that is not empty when the transport can take more. */
-    if (first && !s->flush_pending &&
-        ((size_t)n < size || s->transport->ops->wants_write(s->transport))) {
-        s->flush_pending = tell = true;
-        stream_ref(s);
-    }
-    pthread_mutex_unlock(&s->lock);
-    if ((size_t)n == size)
-        msg_unref(m);
-    if (tell)
-        loop_defer(s->loop, &s->flush);
-    return 0;
-
-refuse:
-    pthread_mutex_unlock(&s->lock);
-    msg_unref(m);
-    return rc;
-}
-
-void
-stream_send_link(struct stream *s, uint32_t handle)
-{
-    struct msg *m = msg_new(0);
-
-    m->h.handle = handle;
-    if (stream_send(s, m, NULL) < 0)
-        log_debug("stream", "%s: no %s on a closed stream", s->name, frame_handle_name(handle));
-}
-
-static void
-on_writable(struct stream *s)
-{
-    pthread_mutex_lock(&s->lock);
-    stream_flush(s);
-    pthread_mutex_unlock(&s->lock);
-    settle(s);
-}
-
-static void
-on_in(struct loop_fd *f, int events)
-{
-    struct stream *s = owner_of(f, struct stream, fd);
-
-    if (events & LOOP_WRITE)
-        on_writable(s);
-    else
-        stream_input(s);
-}
-
-static void
-on_out(struct loop_fd *f, int events)
-{
-    on_writable(owner_of(f, struct stream, wfd));
-}
-
-static void
-on_err(struct loop_fd *f, int events)
-{
-    stream_read_text(owner_of(f, struct stream, err_fd));
-}
-
-/* ---- life ---- */
-
 static void
 on_deadline(struct loop_timer *t)
 {
@@ -263,6 +129,12 @@ on_keepalive(struct loop_timer *t)
     int64_t silent = clock_ms() - s->heard;
     struct err why;
 
+    if (s->held) { /* it may well have spoken; and it must hear that we live, though we answer nothing */
+        s->heard = clock_ms();
+        stream_send_link(s, HANDLE_PONG);
+        loop_timer_set(&s->keepalive, s->keepalive_ms);
+        return;
+    }
     /* The stub is silent while it takes the agent; `deadline` sees to that. */
     if (s->state == BOOTING) {
         loop_timer_set(&s->keepalive, s->keepalive_ms);
@@ -317,6 +189,7 @@ stream_finish(struct stream *s)
     loop_fd_fini(&s->err_fd);
     loop_timer_fini(&s->deadline);
     loop_timer_fini(&s->keepalive);
+    pause_end(s);
     log_debug("stream", "%s: closed: %s", s->name, why.msg);
     s->events->closed(s, &why, s->arg);
     loop_reap(s->loop, free_transport, s); /* with the reference that the stream had on itself */
@@ -329,15 +202,18 @@ stream_close(struct stream *s, const struct err *why, int64_t linger_ms)
         return;
     pthread_mutex_lock(&s->lock);
     s->why = *why;
-    if (s->state == UP && linger_ms > 0)
+    if (s->state == UP && linger_ms > 0) {
         s->state = CLOSING;
+        if (!s->deferred)
+            stream_flush(s);
+    }
     pthread_mutex_unlock(&s->lock);
     if (s->state != CLOSING) {
         stream_finish(s);
         return;
     }
     loop_timer_set(&s->deadline, linger_ms);
-    settle(s);
+    stream_settle(s);
 }
 
 struct stream *
@@ -355,10 +231,9 @@ stream_create(struct loop *loop, struct transport *t, const struct stream_option
     s->deferred = o->deferred;
     s->bootstrap = o->bootstrap;
     s->state = o->bootstrap ? BOOTING : UP;
-    pthread_mutex_init(&s->lock, NULL);
-    outq_init(&s->out);
+    output_init(s);
     framer_init(&s->framer);
-    s->flush.fn = on_flush;
+    LIST_INIT(&s->waiters);
     s->again.fn = stream_again;
     s->heard = clock_ms();
     loop_fd_init(&s->fd, loop, t->fd, on_in);
@@ -373,10 +248,8 @@ stream_create(struct loop *loop, struct transport *t, const struct stream_option
     if (s->bootstrap)
         loop_timer_set(&s->deadline, o->bootstrap_ms ? o->bootstrap_ms : BOOTSTRAP_MS);
     stream_keepalive(s, o->keepalive_ms);
-    stream_watch(s, false);
+    stream_watch(s, &(struct outcome){0});
     /* The transport may hold bytes that came with the connection. */
-    s->again_pending = true;
-    stream_ref(s);
-    loop_defer(loop, &s->again);
+    stream_input_soon(s);
     return s;
 }

@@ -2,9 +2,13 @@
  * A stream: the connection between a parent and a direct child. Frames over a transport, an output
  * queue, and the switch from bootstrap to frames.
  *
- * Sending is optimistic: stream_send takes the lock, and if nothing is queued ahead, writes on the
- * caller's stack. What does not go is queued, and only then the loop is told. Errors are handled on
+ * Sending is optimistic: stream_send takes the lock and writes on the caller's stack, together with what
+ * is queued ahead. What does not go is queued, and only then the loop is told. Errors are handled on
  * the loop role alone: a sender that meets one queues, and lets the loop find it.
+ *
+ * What is queued goes by class: messages that keep a link or a flow going before all others, those with
+ * FRAME_BULK behind all others. Messages of one class keep their order. A message with `lazy` set may
+ * stay queued for a millisecond, so that a burst of them shares a write.
  *
  * Lifetime: counted. Contexts keep a reference, so a send never looks anything up. A stream that has
  * closed stays a valid object on which sends fail with the reason until the last reference goes.
@@ -42,7 +46,8 @@ struct stream_options {
     struct bootstrap *bootstrap; /* taken; NULL: frames from the first byte (the agent's own end) */
     int64_t bootstrap_ms;        /* deadline for the bootstrap; 0: 60 s */
     int64_t keepalive_ms;        /* a peer silent for 3 times this is dead; 0: no keepalive */
-    bool deferred;               /* leave every write to the loop, to measure what that costs */
+    bool deferred; /* leave every write to the loop, when the poller has said that there is
+                                  * room, to measure what that costs */
 };
 
 /* Takes the transport. Starts reading at once. Loop role only. Returns one reference; the stream
@@ -54,6 +59,8 @@ void stream_unref(struct stream *s);
 
 /* The most that may wait in a stream's queue before a sender is refused. */
 #define STREAM_QUEUE_MAX (32u << 20)
+/* A queue below this has drained. */
+#define STREAM_QUEUE_LOW (1u << 20)
 
 /* Takes m, also when it fails. The caller has filled the header; stream_send seals it. 0, ERR_LIMIT (the
  * queue is full), or, where it has closed, the code and text of the reason: ERR_DEAD, ERR_CLOSED ... */
@@ -62,6 +69,30 @@ int stream_send(struct stream *s, struct msg *m, struct err *err) must_check;
 /* Closes it: what is queued is written for at most `linger_ms`, then `closed` comes with `why`.
  * Idempotent: the first reason wins. */
 void stream_close(struct stream *s, const struct err *why, int64_t linger_ms);
+
+/* Bytes that wait to be written. Any thread. */
+size_t stream_queued(const struct stream *s);
+
+/*
+ * Leaves the stream's input where it is, so that its writer is slowed down. What has been read of it is
+ * delivered afterwards; its keepalive goes on. Nothing is lost by it, but nothing is noticed either: not
+ * even its end. Loop role only.
+ *
+ * A stream whose writes are refused until something was read (an SSH window, a key exchange) is read all
+ * the same as long as that lasts, since two of those that wait for one another would wait for ever.
+ */
+void stream_pause(struct stream *s, bool pause);
+/*
+ * The same until the queue of `target` is below STREAM_QUEUE_LOW, or `target` has closed; nothing if that
+ * is so already. For who forwards from s to target. Loop role only.
+ *
+ * Only the streams of children may be paused in this way, never the one to the parent. Then no cycle of
+ * full queues can form: every process reads always from its parent, so the queue of a stream to a child
+ * drains; the queue of the stream to the parent drains unless the parent has paused us, which it does for
+ * the queue of another child's stream, which drains, or that of the stream to its own parent, and so on up
+ * to the root, which has none.
+ */
+void stream_wait_for(struct stream *s, struct stream *target);
 
 /* Changes keepalive_ms. Loop role only. */
 void stream_keepalive(struct stream *s, int64_t ms);

@@ -143,7 +143,7 @@ test_input(void **state)
 
     probe_start_socket(p);
     for (uint32_t i = 0; i < 3000; i++)
-        frame_append(&b, HANDLE_DYNAMIC, i, i % 900 ? i % 50 : 300000);
+        frame_append(&b, HANDLE_DYNAMIC, i, i % 900 ? i % 50 : 120000);
     far_write(p, buf_head(&b), buf_len(&b));
     buf_fini(&b);
     for (uint32_t i = 0; i < 3000; i++)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -16,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "counters.h"
 #include "mem.h"
 
 /* How long end() and destroy() wait for a child that is about to exit by itself. */
@@ -38,10 +40,11 @@ struct process {
     bool full;            /* [s] the last write met a full descriptor */
     int error;            /* [s] errno of the read or write that failed, 0: none */
     int rflags,
-        wflags;  /* [I] file status flags that adopted descriptors came with, -1: unchanged */
-    pid_t pid;   /* [I] 0: adopted */
-    bool reaped; /* [s] pid is not ours any more */
-    int status;  /* [s] waitpid's, once reaped; -1: somebody else reaped it */
+        wflags;    /* [I] file status flags that adopted descriptors came with, -1: unchanged */
+    char name[32]; /* [I] */
+    pid_t pid;     /* [I] 0: adopted */
+    bool reaped;   /* [s] pid is not ours any more */
+    int status;    /* [s] waitpid's, once reaped; -1: somebody else reaped it */
 };
 
 static struct process *
@@ -98,11 +101,14 @@ process_write(struct transport *t, const struct iovec *iov, int count)
     for (int i = 0; i < count; i++)
         want += iov[i].iov_len;
     do {
+        count(sys_write);
         if (p->wsock)
             n = sendmsg(p->wfd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
         else
             n = p->guard ? write_guarded(p->wfd, iov, count) : writev(p->wfd, iov, count);
     } while (n < 0 && errno == EINTR);
+    if (n > 0)
+        count_n(COUNT_bytes_sent, (uint64_t)n);
     p->full = n < 0 ? errno == EAGAIN : (size_t)n < want;
     if (n < 0 && errno != EAGAIN)
         p->error = errno;
@@ -144,11 +150,13 @@ input_read(struct input *in, void *buf, size_t n)
         in->drained = false;
         return -EAGAIN;
     }
-    do
+    do {
+        count(sys_read);
         got = in->sock ? recv(in->fd, buf, n, MSG_DONTWAIT) : read(in->fd, buf, n);
-    while (got < 0 && errno == EINTR);
+    } while (got < 0 && errno == EINTR);
     if (got < 0)
         return -errno;
+    count_n(COUNT_bytes_received, (uint64_t)got);
     in->drained = got > 0 && (size_t)got < n;
     return got;
 }
@@ -209,6 +217,8 @@ process_end(struct transport *t, struct err *err)
     } else {
         err_set(err, ERR_DEAD, "the other end closed the connection");
     }
+    if (p->name[0])
+        err_prefix(err, "%s", p->name);
 }
 
 /* For a child that outlives SIGKILL, or may not be sent one: sudo runs as root, and ends when what it
@@ -494,6 +504,8 @@ process_spawn(const struct process_options *o, struct err *err)
     fcntl(w.err[0], F_SETFL, O_NONBLOCK);
     p = process_new(w.sock[0], w.sock[0], w.err[0]);
     p->pid = pid;
+    if (o->name)
+        snprintf(p->name, sizeof p->name, "%s", o->name);
     return &p->t;
 
 fail:

@@ -11,6 +11,8 @@
 #include "log.h"
 #include "mem.h"
 #include "pack.h"
+#include "scan.h"
+#include "values.h"
 #include "vm_private.h"
 
 #define CONTEXT_TYPE "orrery.context"
@@ -65,13 +67,14 @@ core_context(lua_State *L)
     return 3;
 }
 
-/* self() -> id of this context, handle for replies to this VM */
+/* self() -> id of this context, handle where services answer, handle where calls are answered */
 static int
 core_self(lua_State *L)
 {
     lua_pushnumber(L, router_self(self(L)->router));
     lua_pushnumber(L, self(L)->handle);
-    return 2;
+    lua_pushnumber(L, self(L)->answers);
+    return 3;
 }
 
 /* parent() -> id of the parent, or nil in the controller */
@@ -88,6 +91,16 @@ core_parent(lua_State *L)
 
 /* ---- messages ---- */
 
+/* A message to a receiver or a call: its payload is values. */
+static bool
+has_values(const struct vm *vm, const struct msg *m)
+{
+    if (m->h.flags & FRAME_DEAD)
+        return false;
+    return m->h.handle == HANDLE_CALL ||
+        (m->h.handle >= HANDLE_DYNAMIC && m->h.handle != vm->handle);
+}
+
 static struct msg *
 message_from(lua_State *L, int i, uint32_t handle)
 {
@@ -100,13 +113,52 @@ message_from(lua_State *L, int i, uint32_t handle)
 }
 
 static int
-too_large(lua_State *L, int i)
+too_large(lua_State *L, size_t size)
 {
     struct err err;
 
-    err_set(&err, ERR_LIMIT, "a message of %zu bytes, the limit is %u: send it as a file",
-        lua_objlen(L, i), FRAME_MAX_PAYLOAD);
+    err_set(&err, ERR_LIMIT, "a message of %zu bytes, the limit is %u: send it as a file", size,
+        FRAME_MAX_PAYLOAD);
     return vm_push_err(L, &err);
+}
+
+/* The values from index `first` on, where all are plain. Otherwise NULL, and pushes what the binding
+ * returns: false, or an error. Takes nothing. */
+static struct msg *
+message_of_values(lua_State *L, int first, uint32_t handle, int *results)
+{
+    int64_t size = values_size(L, first);
+    struct msg *m;
+
+    if (size < 0 || size > FRAME_MAX_PAYLOAD) {
+        if (size < 0)
+            lua_pushboolean(L, 0);
+        *results = size < 0 ? 1 : too_large(L, (size_t)size);
+        return NULL;
+    }
+    m = msg_new((uint32_t)size);
+    m->h.handle = handle;
+    values_write(L, first, msg_payload(m));
+    return m;
+}
+
+/* Takes m. */
+static int
+send_message(lua_State *L, struct context *c, struct msg *m, uint32_t seq, bool wants_reply)
+{
+    struct vm *vm = self(L);
+    bool values = has_values(vm, m);
+    struct err err;
+
+    m->h.seq = seq;
+    if (wants_reply) /* a cancellation names the call as the call did */
+        m->h.reply = values || m->h.handle == HANDLE_CANCEL ? vm->answers : vm->handle;
+    else
+        m->lazy = values;
+    if (router_send(c, m, &err) < 0)
+        return vm_push_err(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 /* send(context, handle, seq, payload, wants_reply) -> true */
@@ -117,38 +169,89 @@ core_send(lua_State *L)
     uint32_t handle = (uint32_t)luaL_checknumber(L, 2);
     uint32_t seq = (uint32_t)luaL_checknumber(L, 3);
     struct msg *m = message_from(L, 4, handle);
-    struct err err;
 
-    if (!m)
-        return too_large(L, 4);
-    m->h.seq = seq;
-    if (lua_toboolean(L, 5))
-        m->h.reply = self(L)->handle;
-    if (router_send(c, m, &err) < 0)
-        return vm_push_err(L, &err);
+    return m ? send_message(L, c, m, seq, lua_toboolean(L, 5)) : too_large(L, lua_objlen(L, 4));
+}
+
+/* send_values(context, handle, seq, wants_reply, value...) -> true; false, and nothing is sent, where
+ * the values need the codec */
+static int
+core_send_values(lua_State *L)
+{
+    struct context *c = vm_check_context(L, 1);
+    uint32_t handle = (uint32_t)luaL_checknumber(L, 2);
+    uint32_t seq = (uint32_t)luaL_checknumber(L, 3);
+    int results;
+    struct msg *m = message_of_values(L, 5, handle, &results);
+
+    return m ? send_message(L, c, m, seq, lua_toboolean(L, 4)) : results;
+}
+
+/* Takes m. */
+static int
+send_reply(lua_State *L, const struct frame_header *to, struct msg *m)
+{
+    router_reply(self(L)->router, to, m);
     lua_pushboolean(L, 1);
     return 1;
+}
+
+static struct frame_header
+reply_address(lua_State *L)
+{
+    return (struct frame_header){.src = (uint32_t)luaL_checknumber(L, 1),
+        .reply = (uint32_t)luaL_checknumber(L, 2),
+        .seq = (uint32_t)luaL_checknumber(L, 3)};
 }
 
 /* reply(src, reply, seq, payload, is_error) -> true; a peer that is gone wants no reply */
 static int
 core_reply(lua_State *L)
 {
-    struct frame_header to = {.src = (uint32_t)luaL_checknumber(L, 1),
-        .reply = (uint32_t)luaL_checknumber(L, 2),
-        .seq = (uint32_t)luaL_checknumber(L, 3)};
+    struct frame_header to = reply_address(L);
     struct msg *m = message_from(L, 4, to.reply);
 
     if (!m)
-        return too_large(L, 4);
+        return too_large(L, lua_objlen(L, 4));
     if (lua_toboolean(L, 5))
         m->h.flags = FRAME_ERROR;
-    router_reply(self(L)->router, &to, m);
-    lua_pushboolean(L, 1);
-    return 1;
+    return send_reply(L, &to, m);
 }
 
-/* wait(seconds or nil) -> handle, seq, src, reply, flags, payload; nothing when the time is over */
+/* reply_values(src, reply, seq, value...) -> true; false as send_values */
+static int
+core_reply_values(lua_State *L)
+{
+    struct frame_header to = reply_address(L);
+    int results;
+    struct msg *m = message_of_values(L, 4, to.reply, &results);
+
+    return m ? send_reply(L, &to, m) : results;
+}
+
+/* Takes m. */
+static int
+push_message(lua_State *L, struct msg *m)
+{
+    int pushed = -1;
+
+    lua_pushnumber(L, m->h.handle);
+    lua_pushnumber(L, m->h.seq);
+    lua_pushnumber(L, m->h.src);
+    lua_pushnumber(L, m->h.reply);
+    lua_pushnumber(L, m->h.flags);
+    if (has_values(self(L), m))
+        pushed = values_push(L, m);
+    if (pushed < 0) {
+        lua_pushlstring(L, (const char *)msg_payload(m), m->h.length);
+        pushed = 1;
+    }
+    msg_unref(m);
+    return 5 + pushed;
+}
+
+/* wait(seconds or nil) -> handle, seq, src, reply, flags, payload; or, where plain values came to a
+ * handle for values: ..., flags, n, the n values. Nothing when the time is over. */
 static int
 core_wait(lua_State *L)
 {
@@ -162,37 +265,45 @@ core_wait(lua_State *L)
         deadline = clock_ms() + (s <= 0 ? 0 : s > 1e9 ? (int64_t)1e12 : (int64_t)ceil(s * 1e3));
     }
     m = mailbox_take(self(L)->mailbox, deadline);
-    if (!m)
-        return 0;
-    lua_pushnumber(L, m->h.handle);
-    lua_pushnumber(L, m->h.seq);
-    lua_pushnumber(L, m->h.src);
-    lua_pushnumber(L, m->h.reply);
-    lua_pushnumber(L, m->h.flags);
-    lua_pushlstring(L, (const char *)msg_payload(m), m->h.length);
-    msg_unref(m);
-    return 6;
+    return m ? push_message(L, m) : 0;
 }
 
-static void
-post(struct router *r, struct msg *m, void *arg)
+/* next() -> as wait, for what came together with the message before; nothing: all of that was taken */
+static int
+core_next(lua_State *L)
 {
-    mailbox_post(arg, m);
+    struct mailbox *mb = self(L)->mailbox;
+
+    return mailbox_has(mb) ? push_message(L, mailbox_take(mb, 0)) : 0;
 }
 
-/* listen(handle or 0, from_parent) -> handle. Lost contexts are announced on the VM's own handle; once
- * is enough. */
+/* scan(payload) -> number of values, or nil, text: see scan.h */
+static int
+core_scan(lua_State *L)
+{
+    size_t n;
+    const char *p = luaL_checklstring(L, 1, &n);
+    struct err err;
+    int64_t count = scan_values(p, n, &err);
+
+    if (count >= 0) {
+        lua_pushnumber(L, (lua_Number)count);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, err.msg);
+    return 2;
+}
+
+/* listen(handle or 0, from_parent) -> handle */
 static int
 core_listen(lua_State *L)
 {
-    static const struct handle_ops ops = {.message = post};
     struct vm *vm = self(L);
-    uint32_t handle = (uint32_t)luaL_checknumber(L, 1);
+    uint32_t handle = vm_listen(vm, (uint32_t)luaL_checknumber(L, 1),
+        lua_toboolean(L, 2) ? HANDLE_FROM_PARENT : HANDLE_FROM_ANYONE);
 
-    handle = router_listen(vm->router, handle,
-        lua_toboolean(L, 2) ? HANDLE_FROM_PARENT : HANDLE_FROM_ANYONE, &ops, vm->mailbox);
-    vm->listening = xrealloc(vm->listening, (vm->listening_count + 1) * sizeof *vm->listening);
-    vm->listening[vm->listening_count++] = handle;
+    vm_note_handle(vm, handle);
     lua_pushnumber(L, handle);
     return 1;
 }
@@ -204,12 +315,8 @@ core_unlisten(lua_State *L)
     struct vm *vm = self(L);
     uint32_t handle = (uint32_t)luaL_checknumber(L, 1);
 
-    for (size_t i = 0; i < vm->listening_count; i++)
-        if (vm->listening[i] == handle) {
-            vm->listening[i] = vm->listening[--vm->listening_count];
-            router_unlisten(vm->router, handle);
-            break;
-        }
+    if (vm_forget_handle(vm, handle))
+        router_unlisten(vm->router, handle);
     return 0;
 }
 
@@ -330,17 +437,25 @@ static const luaL_Reg functions[] = {
     {"self", core_self},
     {"parent", core_parent},
     {"send", core_send},
+    {"send_values", core_send_values},
     {"reply", core_reply},
+    {"reply_values", core_reply_values},
     {"wait", core_wait},
+    {"next", core_next},
+    {"scan", core_scan},
     {"listen", core_listen},
     {"unlisten", core_unlisten},
     {"pack", core_pack},
     {"unpack", core_unpack},
+    {"stats", vm_core_stats},
+    {"counters", vm_core_counters},
     {"now", core_now},
     {"error_name", core_error_name},
     {"log", core_log},
     {"log_level", core_log_level},
     {"log_open", core_log_open},
+    {"stats", vm_core_stats},
+    {"counters", vm_core_counters},
     {NULL, NULL},
 };
 
@@ -350,6 +465,7 @@ static const struct {
 } handles[] = {
     {"HELLO", HANDLE_HELLO},
     {"DEAD", HANDLE_DEAD},
+    {"THREAD", HANDLE_THREAD},
     {"CALL", HANDLE_CALL},
     {"RUN", HANDLE_RUN},
     {"CANCEL", HANDLE_CANCEL},

@@ -67,6 +67,65 @@ vm_new_state(void)
     return L;
 }
 
+static void
+post(struct router *r, struct msg *m, void *arg)
+{
+    mailbox_post(arg, m);
+}
+
+static const struct handle_ops posting = {.message = post};
+
+uint32_t
+vm_listen(struct vm *vm, uint32_t handle, enum handle_policy policy)
+{
+    return router_listen(vm->router, handle, policy, &posting, vm->mailbox);
+}
+
+void
+vm_note_handle(struct vm *vm, uint32_t handle)
+{
+    vm->listening = xrealloc(vm->listening, (vm->listening_count + 1) * sizeof *vm->listening);
+    vm->listening[vm->listening_count++] = handle;
+}
+
+bool
+vm_forget_handle(struct vm *vm, uint32_t handle)
+{
+    for (size_t i = 0; i < vm->listening_count; i++)
+        if (vm->listening[i] == handle) {
+            vm->listening[i] = vm->listening[--vm->listening_count];
+            return true;
+        }
+    return false;
+}
+
+struct move {
+    struct vm *from, *to;
+    uint32_t handle;
+};
+
+/* On the loop role, so no message for the handle is under way to the old mailbox. */
+static void
+move(void *arg)
+{
+    struct move *m = arg;
+
+    router_retarget(m->from->router, m->handle, &posting, m->to->mailbox);
+    mailbox_move(m->from->mailbox, m->handle, m->to->mailbox);
+}
+
+bool
+vm_move_handle(struct vm *from, uint32_t handle, struct vm *to)
+{
+    struct move m = {from, to, handle};
+
+    if (!vm_forget_handle(from, handle))
+        return false;
+    vm_note_handle(to, handle);
+    loop_sync(router_loop(from->router), move, &m);
+    return true;
+}
+
 struct vm *
 vm_attach(lua_State *L, struct router *r)
 {
@@ -76,6 +135,7 @@ vm_attach(lua_State *L, struct router *r)
     vm->router = r;
     vm->mailbox = mailbox_create(router_loop(r));
     vm->handle = router_listen_mailbox(r, 0, HANDLE_FROM_ANYONE, vm->mailbox);
+    vm->answers = vm_listen(vm, 0, HANDLE_FROM_ANYONE);
     lua_pushlightuserdata(L, (void *)(uintptr_t)&vm_key);
     lua_pushlightuserdata(L, vm);
     lua_settable(L, LUA_REGISTRYINDEX);
@@ -95,11 +155,21 @@ vm_of(lua_State *L)
 }
 
 void
-vm_detach(struct vm *vm)
+vm_stop_listening(struct vm *vm)
 {
     while (vm->listening_count > 0)
         router_unlisten(vm->router, vm->listening[--vm->listening_count]);
+    if (!vm->handle)
+        return;
+    router_unlisten(vm->router, vm->answers);
     router_unlisten(vm->router, vm->handle);
+    vm->handle = vm->answers = 0;
+}
+
+void
+vm_detach(struct vm *vm)
+{
+    vm_stop_listening(vm);
     mailbox_destroy(vm->mailbox);
     free(vm->listening);
     free(vm);

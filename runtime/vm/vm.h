@@ -26,8 +26,15 @@ lua_State *vm_new_state(void);
 struct vm *vm_attach(lua_State *L, struct router *r);
 /* The VM of L, or NULL. */
 struct vm *vm_of(lua_State *L);
-/* Stops listening. After the last use of the bindings, before the router goes. */
+/* Nothing is posted to its mailbox any more but what services owe it. Any thread, once the VM is not used
+ * any more. */
+void vm_stop_listening(struct vm *vm);
+/* Does that too. After the last use of the bindings, before the router goes. */
 void vm_detach(struct vm *vm);
+
+/* Makes a handle that `from` listens on one of `to`, with what has come for it: nothing is lost, nothing
+ * overtaken. By from's thread, before that of `to` runs. False: `from` does not listen on it. */
+bool vm_move_handle(struct vm *from, uint32_t handle, struct vm *to);
 
 struct mailbox *vm_mailbox(struct vm *vm);
 struct router *vm_router(struct vm *vm);

@@ -8,9 +8,20 @@ struct vm {
     lua_State *L;
     struct router *router;
     struct mailbox *mailbox;
-    uint32_t handle;     /* where replies come in */
+    uint32_t handle;     /* where services answer, and lost contexts are announced */
+    uint32_t answers;    /* where calls are answered: with values */
     uint32_t *listening; /* other handles, for vm_detach */
     size_t listening_count;
 };
+
+/* stats.c */
+int vm_core_stats(lua_State *L);
+int vm_core_counters(lua_State *L);
+
+/* A handle whose messages are posted to the VM's mailbox. Lost contexts are not: vm->handle has them. */
+uint32_t vm_listen(struct vm *vm, uint32_t handle, enum handle_policy policy);
+/* Handles that end with the VM. Forgetting says whether it was one. */
+void vm_note_handle(struct vm *vm, uint32_t handle);
+bool vm_forget_handle(struct vm *vm, uint32_t handle);
 
 #endif

@@ -53,10 +53,16 @@ frame_decode(struct frame_header *h, const uint8_t in[FRAME_HEADER], struct err 
     h->handle = get32(in + 20);
     h->reply = get32(in + 24);
     h->seq = get32(in + 28);
-    if (h->length > FRAME_MAX_PAYLOAD)
+    if (h->length > FRAME_PIECE)
         return err_set(err, ERR_LIMIT, "frame of %u bytes for %s, the limit is %u", h->length,
-            frame_handle_name(h->handle), FRAME_MAX_PAYLOAD);
+            frame_handle_name(h->handle), FRAME_PIECE);
     return 0;
+}
+
+bool
+frame_is_urgent(const struct frame_header *h)
+{
+    return h->handle == HANDLE_PING || h->handle == HANDLE_PONG || h->handle == HANDLE_CREDIT;
 }
 
 const char *
@@ -71,6 +77,8 @@ frame_handle_name(uint32_t handle)
     case HANDLE_PING: return "PING";
     case HANDLE_PONG: return "PONG";
     case HANDLE_DEAD: return "DEAD";
+    case HANDLE_CREDIT: return "CREDIT";
+    case HANDLE_THREAD: return "THREAD";
     case HANDLE_CALL: return "CALL";
     case HANDLE_CANCEL: return "CANCEL";
     case HANDLE_MODULE: return "MODULE";

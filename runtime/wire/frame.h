@@ -13,6 +13,7 @@
 #ifndef ORRERY_FRAME_H
 #define ORRERY_FRAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -21,21 +22,24 @@
 #define FRAME_VERSION 2
 #define FRAME_HEADER 32
 
-/* The largest payload taken from a peer. A bigger value must travel as a file or as a stream. */
+/* The largest payload of a message. A bigger value must travel as a file or as a stream. */
 #define FRAME_MAX_PAYLOAD (64u << 20)
+
+/* The largest payload of a frame. A message with a longer one travels in pieces of this size, so that
+ * nobody on its way holds all of it, and what is urgent can pass it. */
+#define FRAME_PIECE (128u << 10)
 
 enum frame_flags {
     FRAME_ERROR = 1, /* the payload is an error value instead of results */
     FRAME_DEAD = 2,  /* written by a router, not by src: the message or the context is lost.
                         payload: pack: u8 -code, str text, str name of the context */
-    FRAME_MORE = 4,  /* a piece of a message: the next frame of the same src to the same dst that is
-                        not urgent goes on with it (all but the last piece have the flag) */
-    FRAME_BULK = 8   /* file data, command output: what is not waits for none of it */
+    FRAME_MORE = 4,  /* a piece of a message, and not the last */
+    FRAME_BULK = 8,  /* file data, command output: what is not waits for none of it */
+    FRAME_CONT = 16  /* a piece of a message, and not the first */
 };
 
-/* A longer payload travels in pieces of this size, so that nobody on its way holds all of it, and what
- * is urgent can pass it. */
-#define FRAME_PIECE (128u << 10)
+/* What only the way of a message is concerned with: receivers never see these. */
+#define FRAME_TRANSIT (FRAME_MORE | FRAME_CONT | FRAME_BULK)
 
 /* Context ids. 0 is nobody; the controller is 1; parents give ids to their children. */
 #define CONTEXT_NONE 0u
@@ -55,9 +59,11 @@ enum frame_handle {
     HANDLE_DEAD = 8,   /* to a context: the context that is named is gone */
     HANDLE_CREDIT = 9, /* to a sender: what it sent to a handle was taken; see route/flow.h */
 
+    HANDLE_THREAD = 10, /* inside a process only: a thread has ended, or is to end */
+
     /* services that every context has */
     HANDLE_CALL = 16,   /* run a function; payload: codec */
-    HANDLE_CANCEL = 17, /* give up the call with the same src and seq */
+    HANDLE_CANCEL = 17, /* give up the call with the same src, reply and seq */
     HANDLE_MODULE = 18, /* child -> parent: source of a Lua module */
     HANDLE_RUN = 20,    /* a command: call/command.h */
     HANDLE_FILE = 21,   /* a file: call/file.h */
@@ -78,9 +84,12 @@ struct frame_header {
 };
 
 void frame_encode(const struct frame_header *h, uint8_t out[FRAME_HEADER]);
-/* ERR_PROTOCOL for a wrong magic or version, ERR_LIMIT for a length over FRAME_MAX_PAYLOAD. */
+/* ERR_PROTOCOL for a wrong magic or version, ERR_LIMIT for a length over FRAME_PIECE. */
 int frame_decode(
     struct frame_header *h, const uint8_t in[FRAME_HEADER], struct err *err) must_check;
+
+/* What keeps a link or a flow going: it overtakes everything else, and is never in pieces. */
+bool frame_is_urgent(const struct frame_header *h);
 
 /* "CALL" for HANDLE_CALL, for logs; "#1024" style for dynamic ones (in a buffer of the thread's). */
 const char *frame_handle_name(uint32_t handle);

@@ -4,6 +4,9 @@
 
 /* One read takes this much, many small frames or the beginning of a large one. */
 #define READ_SIZE (64u << 10)
+/* Read behind a large frame in the same go: the header of the next, which may be as large, so that it is
+ * read in place, too. */
+#define OVER FRAME_HEADER
 
 void
 framer_init(struct framer *f)
@@ -26,7 +29,7 @@ framer_space(struct framer *f, void **p, size_t *n)
 {
     if (f->partial) {
         *p = f->partial->wire + f->filled;
-        *n = FRAME_HEADER + f->partial->h.length - f->filled;
+        *n = FRAME_HEADER + f->partial->h.length + OVER - f->filled;
     } else {
         *p = buf_reserve(&f->in, READ_SIZE);
         *n = READ_SIZE;
@@ -50,7 +53,7 @@ take_one(struct framer *f, struct err *err)
     whole = FRAME_HEADER + (size_t)h.length;
     if (have < whole && whole <= READ_SIZE)
         return 0;
-    m = msg_new(h.length);
+    m = msg_new(h.length + (have < whole ? OVER : 0));
     m->h = h;
     if (have >= whole) {
         memcpy(m->wire, buf_head(&f->in), whole);
@@ -71,14 +74,17 @@ framer_push(struct framer *f, size_t n, struct err *err)
     int rc;
 
     if (f->partial) {
+        size_t whole = FRAME_HEADER + (size_t)f->partial->h.length;
+
         f->filled += n;
-        if (f->filled < FRAME_HEADER + (size_t)f->partial->h.length)
+        if (f->filled < whole)
             return 0;
+        buf_append(&f->in, f->partial->wire + whole, f->filled - whole);
         TAILQ_INSERT_TAIL(&f->ready, f->partial, link);
         f->partial = NULL;
-        return 0;
+    } else {
+        buf_commit(&f->in, n);
     }
-    buf_commit(&f->in, n);
     while ((rc = take_one(f, err)) > 0)
         ;
     return rc;

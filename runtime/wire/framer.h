@@ -1,6 +1,7 @@
 /*
  * The frame decoder: bytes in, messages out. It owns the buffer that bytes are read into, so that the
- * payload of a large frame is read straight to where it stays.
+ * payload of a large frame is read straight to where it stays. A frame is one message here; pieces are
+ * put together where they arrive (route/pieces.h).
  *
  *     framer_space(f, &p, &n);  got = read(fd, p, n);
  *     if (framer_push(f, got, &err) < 0) ... the peer is broken, err says how ...

@@ -5,7 +5,7 @@
 #include "await_test.h"
 #include "framer.h"
 
-#define BIG (200u << 10) /* does not fit one read */
+#define BIG 120000u
 
 /* Appends a frame whose payload can be checked by its seq. */
 static void
@@ -139,15 +139,48 @@ test_large_in_place(void **state)
     assert_non_null(f.partial);
     framer_space(&f, &p, &room);
     assert_ptr_equal(p, msg_payload(f.partial));
-    assert_int_equal(room, BIG); /* no byte of the next frame gets in */
+    assert_int_equal(room, BIG + FRAME_HEADER); /* and the next header, no more */
     assert_int_equal(push(&f, buf_head(&b) + FRAME_HEADER, BIG - 1, 4096, &err), 0);
     assert_null(framer_next(&f));
     framer_space(&f, &p, &room);
-    assert_int_equal(room, 1);
+    assert_int_equal(room, 1 + FRAME_HEADER);
     assert_int_equal(
         push(&f, buf_head(&b) + FRAME_HEADER + BIG - 1, 1 + FRAME_HEADER + 3, 64, &err), 0);
     expect_frame(&f, 1, BIG);
     expect_frame(&f, 2, 3);
+    framer_fini(&f);
+    buf_fini(&b);
+}
+
+/* One large frame after another: each is read in place from its first byte of payload on, and each read
+ * may bring the whole of it. */
+static void
+test_large_in_a_row(void **state)
+{
+    struct framer f;
+    struct buf b = {0};
+    struct err err;
+    size_t at = FRAME_HEADER;
+
+    for (uint32_t i = 0; i < 5; i++)
+        add_frame(&b, i, i == 3 ? 7 : FRAME_PIECE);
+    framer_init(&f);
+    assert_int_equal(push(&f, buf_head(&b), FRAME_HEADER, SIZE_MAX, &err), 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        void *p;
+        size_t room;
+
+        framer_space(&f, &p, &room);
+        assert_ptr_equal(p, msg_payload(f.partial));
+        assert_int_equal(room, FRAME_PIECE + FRAME_HEADER);
+        assert_int_equal(push(&f, buf_head(&b) + at, room, SIZE_MAX, &err), 0);
+        at += room;
+        expect_frame(&f, i, FRAME_PIECE);
+    }
+    assert_null(f.partial);
+    assert_int_equal(push(&f, buf_head(&b) + at, buf_len(&b) - at, SIZE_MAX, &err), 0);
+    expect_frame(&f, 3, 7);
+    expect_frame(&f, 4, FRAME_PIECE);
     framer_fini(&f);
     buf_fini(&b);
 }
@@ -262,6 +295,7 @@ main(void)
         cmocka_unit_test(test_every_step),
         cmocka_unit_test(test_many_small),
         cmocka_unit_test(test_large_in_place),
+        cmocka_unit_test(test_large_in_a_row),
         cmocka_unit_test(test_sizes_at_the_edge),
         cmocka_unit_test(test_feed),
         cmocka_unit_test(test_garbage),

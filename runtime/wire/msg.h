@@ -1,6 +1,7 @@
 /*
  * A message in memory: header fields, and one contiguous block that is the frame as it goes on the
- * wire, so that sending is one write of one buffer and forwarding copies nothing.
+ * wire, so that sending is one write of one buffer and forwarding copies nothing. A payload of more
+ * than FRAME_PIECE is cut into frames while it is written.
  *
  * Ownership: counted. msg_new gives one reference; msg_ref takes another; msg_unref drops one.
  * Functions that take a message say whether they take the reference ("takes") or not ("borrows").

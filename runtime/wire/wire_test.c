@@ -8,7 +8,7 @@
 #include "pack.h"
 
 static const struct frame_header sample = {.flags = FRAME_DEAD,
-    .length = 0x01020304,
+    .length = 0x00010203,
     .dst = 0x11223344,
     .src = 0xfffefdfc,
     .auth = 5,
@@ -19,7 +19,7 @@ static const struct frame_header sample = {.flags = FRAME_DEAD,
 static void
 test_frame_bytes(void **state)
 {
-    static const uint8_t expected[FRAME_HEADER] = {0x4f, 0x72, 1, 2, 1, 2, 3, 4, 0x11, 0x22, 0x33,
+    static const uint8_t expected[FRAME_HEADER] = {0x4f, 0x72, 2, 2, 0, 1, 2, 3, 0x11, 0x22, 0x33,
         0x44, 0xff, 0xfe, 0xfd, 0xfc, 0, 0, 0, 5, 0, 0, 0, 16, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff};
     uint8_t wire[FRAME_HEADER];
@@ -50,7 +50,7 @@ test_frame_round_trip(void **state)
 static void
 test_frame_refused(void **state)
 {
-    struct frame_header h = {.handle = HANDLE_FILE, .length = FRAME_MAX_PAYLOAD};
+    struct frame_header h = {.handle = HANDLE_FILE, .length = FRAME_PIECE};
     uint8_t wire[FRAME_HEADER];
     struct err err;
 
@@ -58,16 +58,16 @@ test_frame_refused(void **state)
     assert_int_equal(frame_decode(&h, wire, &err), 0);
     wire[2] = 9;
     assert_int_equal(frame_decode(&h, wire, &err), ERR_PROTOCOL);
-    assert_string_equal(err.msg, "frame of version 9, this side speaks version 1");
+    assert_string_equal(err.msg, "frame of version 9, this side speaks version 2");
     wire[1] = 'x';
     assert_int_equal(frame_decode(&h, wire, &err), ERR_PROTOCOL);
     assert_string_equal(err.msg, "not a frame: it begins with 4f78, not 4f72");
     wire[0] = 0;
     assert_int_equal(frame_decode(&h, wire, &err), ERR_PROTOCOL);
-    h = (struct frame_header){.handle = HANDLE_FILE, .length = FRAME_MAX_PAYLOAD + 1};
+    h = (struct frame_header){.handle = HANDLE_FILE, .length = FRAME_PIECE + 1};
     frame_encode(&h, wire);
     assert_int_equal(frame_decode(&h, wire, &err), ERR_LIMIT);
-    assert_string_equal(err.msg, "frame of 67108865 bytes for FILE, the limit is 67108864");
+    assert_string_equal(err.msg, "frame of 131073 bytes for FILE, the limit is 131072");
 }
 
 static void

@@ -43,6 +43,36 @@ describe("a call", function()
             assert.are.equal(0, select("#", ctx:call(function() end)))
         end)
 
+        -- Plain values and others are written and read by different code, at either end.
+        it("passes plain values alone as beside others", function()
+            local values = { true, false, 0, -0.5, 2 ^ 53, 1 / 0, "", "a\0b\255", "\27", "nil" }
+            for _, n in ipairs { 191, 192, 193, 8127, 8128, 8159, 8160, 8161, 70000 } do
+                values[#values + 1] = ("x"):rep(n)
+            end
+            for _, value in ipairs(values) do
+                assert.are.equal(value, ctx:call("select", 1, value))
+                assert.are.equal(value, (ctx:call("select", 1, value, {})))
+            end
+            local nan = ctx:call("select", 1, 0 / 0)
+            assert.is_true(nan ~= nan)
+            assert.are.equal(5, select("#", ctx:call("select", 1, nil, 1, nil, "x", nil)))
+            assert.are.same({ 1, nil, {}, n = 4 },
+                (function(...) return { n = select("#", ...), ... } end)(ctx:call("select", 1, 1, nil, {}, nil)))
+        end)
+
+        it("passes as many values as there may be, and says so of more", function()
+            local codec = require "orrery.codec"
+            local list = {}
+            for i = 1, codec.MAX_VALUES - 2 do list[i] = i end
+            assert.are.equal(#list, select("#", ctx:call("select", 1, unpack(list))))
+            list[#list + 1] = #list + 1
+            local err = remote.failure(function() ctx:call("select", 1, unpack(list)) end)
+            assert.are.equal("limit", err.code)
+            assert.matches("call_spec%.lua:%d+$", err.at)
+            err = remote.failure(ctx.call, ctx, function() return unpack({}, 1, 300) end)
+            assert.are.equal("limit", err.code)
+        end)
+
         it("carries large strings", function()
             for _, size in ipairs { 2 ^ 20, 32 * 2 ^ 20 } do
                 local text = ("0123456789abcdef"):rep(size / 16)
@@ -100,6 +130,30 @@ describe("a call", function()
             assert.are.equal(22, result)
             local s, stringy = string, string.rep
             assert.is_true(ctx:call(function() return s == string and stringy == string.rep end))
+        end)
+
+        it("takes what a function captures as it is at each call, and keeps it apart", function()
+            local n, no, none = 0, false, nil
+            local function keep(add)
+                _G.kept_functions = _G.kept_functions or {}
+                table.insert(_G.kept_functions, function() return n + add, no, none end)
+                n = n + 100
+                return n
+            end
+            for i = 1, 3 do
+                n = i
+                assert.are.equal(i + 100, ctx:call(keep, i * 10))
+                assert.are.equal(i, n)
+            end
+            assert.are.same({ 111, false, 122, 133 }, { ctx:call(function()
+                local f, no_there, none_there = _G.kept_functions[1](), select(2, _G.kept_functions[1]())
+                assert(none_there == nil)
+                return f, no_there, _G.kept_functions[2](), (_G.kept_functions[3]())
+            end) })
+            local a, b, c, d, e, f, g, h, i, j, k = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+            assert.are.equal(66, ctx:call(function() return a + b + c + d + e + f + g + h + i + j + k end))
+            local function factorial(m) return m < 2 and 1 or m * factorial(m - 1) end
+            assert.are.equal(120, ctx:call(factorial, 5))
         end)
 
         it("names what cannot travel by its path", function()
@@ -166,6 +220,7 @@ describe("a call", function()
             assert.matches("call_spec%.lua:" .. line .. ": attempt to index", err.message)
             assert.matches("call_spec%.lua:" .. line .. ": in function 'inner'", err.traceback)
             assert.matches("call_spec%.lua:" .. line + 2 .. ": in function", err.traceback)
+            assert.not_matches("orrery/", err.traceback)
             assert.are.equal(ctx.name, err.context)
             assert.are.equal(ctx.route, err.route)
         end)
@@ -223,6 +278,23 @@ describe("a call", function()
             assert.is_false(future:cancel())
             assert.are.same({ "woken", false, "cancelled" }, { r:get(10) })
             assert.are.equal("cancelled", remote.failure(future.get, future).code)
+            r:close()
+        end)
+
+        it("can be cancelled, and others run, while it waits below a C function there", function()
+            local r = orrery.receiver()
+            local future = ctx:call_async(function(begun)
+                local ok, err
+                ("x"):gsub("x", function()
+                    begun:send "begun"
+                    ok, err = pcall(require("orrery").sleep, 1000)
+                end)
+                begun:send("woken", ok, err.code)
+            end, r:sender())
+            assert.are.equal("begun", r:get(10))
+            for i = 1, 3 do assert.are.equal(tostring(i), ctx:call("tostring", i)) end
+            future:cancel()
+            assert.are.same({ "woken", false, "cancelled" }, { r:get(10) })
             r:close()
         end)
 

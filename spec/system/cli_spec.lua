@@ -138,6 +138,29 @@ describe("orrery run", function()
             .. "      traceback: the same as web1's\n", stderr, 1, true)
     end)
 
+    it("says with --stats what the runtime did, whatever ends the script", function()
+        local text = [[
+            local ctx = require("orrery").localhost { name = "web1" }
+            for _ = 1, 10 do ctx:call "os.time" end
+            io.write "out"
+        ]]
+        for status, last in pairs { [0] = "", [1] = "error 'boom'", [7] = "os.exit(7)" } do
+            local code, stdout, stderr = lab.run({ program, "run", "--stats", "-" }, text .. last)
+            assert.are.same({ status, "out" }, { code, stdout })
+            local lines, column = 0, nil
+            for line in stderr:gmatch("[^\n]+") do
+                local _, at = line:find("^%l[%l_]+ +[1-9]%d*  %l")
+                column = column or at
+                if at then lines = lines + 1 end
+                assert.is_true(at == column or status == 1, line)
+            end
+            assert.is_true(lines >= 5)
+            assert.matches("\nmessages_sent +%d+  messages given to a stream here\n", "\n" .. stderr)
+            assert.not_matches("messages_dropped", stderr)
+        end
+        assert.are.same({ 0, "out", "" }, { script(text) })
+    end)
+
     it("says which script cannot be read", function()
         local code, _, stderr = orrery("run", "/nonexistent.lua")
         assert.are.equal(1, code)
@@ -282,6 +305,12 @@ describe("orrery exec", function()
         assert.are.same({ 0, "" }, { code, stderr })
         assert.matches(" debug ", out)
         assert.matches("log1 is up.*log2 is up", out)
+    end)
+
+    it("says with --stats what the runtime did", function()
+        local code, stdout, stderr = orrery("exec", "--stats", "-Ha", "--local", "echo hi")
+        assert.are.same({ 0, "a: hi\n" }, { code, stdout })
+        assert.matches("\nmessages_sent +%d+  messages given to a stream here\n", "\n" .. stderr)
     end)
 
     it("works for many at once", function()

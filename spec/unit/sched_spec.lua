@@ -248,6 +248,63 @@ describe("sched", function()
             assert.is_nil(sched.current())
         end)
 
+        it("takes the coroutine of one that has ended, which holds on to nothing", function()
+            local held, first = setmetatable({}, { __mode = "k" }), nil
+            local function hold(value)
+                held[value] = true
+                first = first or coroutine.running()
+                sched.sleep(1)
+                return value
+            end
+            local task = sched.spawn(hold, {})
+            held[task] = true
+            task:get()
+            task = nil -- luacheck: ignore
+            collectgarbage()
+            collectgarbage()
+            assert.is_nil(next(held))
+            assert.are.equal(first, sched.spawn(coroutine.running):get())
+            pcall(function() sched.spawn(error, "x"):get() end)
+            assert.are.equal(first, sched.spawn(coroutine.running):get())
+        end)
+
+        it("takes no coroutine whose globals were changed", function()
+            sched.spawn(function() setfenv(0, { mine = true }) end):get()
+            local there = sched.spawn(function() return loadstring "return mine, tostring" end):get()
+            assert.are.same({ nil, tostring }, { there() })
+        end)
+
+        it("can begin at once, and is told of its end by a method of its class", function()
+            local order = {}
+            local Mine = setmetatable({}, { __index = sched.Task })
+            Mine.__index = Mine
+            function Mine:ended(ok, ...)
+                table.insert(order, { self.name, ok, ... })
+                if self.kept then sched.Task.ended(self, ok, ...) end
+            end
+            local function begin(name, fn, ...)
+                local task = setmetatable(require("orrery.future").new(), Mine)
+                task.name = name
+                sched.begin(task, fn, ...)
+                return task
+            end
+            local one = begin("one", function(...) return ... end, 1, nil)
+            assert.are.same({ { "one", true, 1, nil } }, order)
+            assert.is_falsy(one.kept)
+            local two = begin("two", function() sched.sleep(1) error("x", 0) end)
+            assert.is_true(two.kept)
+            assert.is_false(two:done())
+            failure("lua", two.get, two)
+            assert.are.same({ "two", false }, { order[2][1], order[2][2] })
+            local three = begin("three", function() return sched.current() end)
+            assert.are.equal(three, three:get())
+            local four = begin("four", function() coroutine.yield() return 4 end)
+            assert.is_true(sched.busy())
+            sched.drain()
+            assert.are.equal(4, #order)
+            assert.are.equal(4, four:get())
+        end)
+
         it("takes a plain yield as letting others run", function()
             local order = {}
             local a = sched.spawn(function() coroutine.yield() table.insert(order, "a") end)

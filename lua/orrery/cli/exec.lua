@@ -27,6 +27,7 @@ M.options = {
     { name = "local" },
     { name = "fold" },
     { name = "no-cache" },
+    { name = "stats" },
 }
 
 ---@class orrery.cli.Host

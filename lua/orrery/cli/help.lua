@@ -37,6 +37,8 @@ that stand behind SCRIPT are the script's own. Modules that lie next to SCRIPT
 are found by require. The script has ended when its tasks have.
 
 Options:
+  --stats         at the end, say on stderr what the runtime did here: messages,
+                  system calls, wake-ups ... as far as they are not 0
   -v, -vv, -vvv   log what happens: info, debug, trace
   --log FILE      append the log to FILE, instead of writing it to stderr
 
@@ -80,6 +82,7 @@ Output:
   --fold                 wait for all, and show equal outputs once, with the
                          hosts that share them; the rarest first; stdout and
                          stderr together
+  --stats                at the end, say on stderr what the runtime did here
   -v, -vv, -vvv          log what happens: info, debug, trace
   --log FILE             append the log to FILE, not to stderr
   Colours only on a terminal, and not if NO_COLOR is set. A terminal gets

@@ -73,7 +73,9 @@ local function run_command(name, opts, argv, at)
     at = args.read(argv, at, known_to(command), opts, name)
     if opts.help then return show_help(name) end
     open_log(opts)
-    return command.main(opts, args.rest(argv, at), argv)
+    local status = command.main(opts, args.rest(argv, at), argv)
+    if opts.stats then require("orrery.cli.stats").show() end
+    return status
 end
 
 local function dispatch(argv)

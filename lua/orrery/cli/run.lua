@@ -5,6 +5,9 @@ local Error = require "orrery.error"
 
 local M = {}
 
+---@type orrery.cli.Option[]
+M.options = { { name = "stats" } }
+
 -- `arg` as lua has it: the script at 0, what follows it from 1 on, what precedes it below.
 local function arguments(words, argv)
     local arg = args.rest(words, 2)
@@ -13,11 +16,21 @@ local function arguments(words, argv)
     return arg
 end
 
+-- A script that ends by os.exit has statistics, too.
+local function show_at_exit()
+    local exit = os.exit
+    rawset(os, "exit", function(...)
+        require("orrery.cli.stats").show()
+        exit(...)
+    end)
+end
+
 ---@param words string[] the script and its arguments
 ---@return integer status
-function M.main(_, words, argv)
+function M.main(opts, words, argv)
     local path = words[1]
     if not path then args.fail("run", "a script is missing") end
+    if opts.stats then show_at_exit() end
     local failed = false
     local sched = require "orrery.sched"
     local report = sched.on_orphan_error

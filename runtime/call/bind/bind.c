@@ -2,11 +2,13 @@
  * Bindings for children and files, on top of those of vm/bind.c. What is started here answers with a message to the VM's mailbox,
  * named by the number that is returned; see node.h and file.h for what it says.
  */
-#include "bind.h"
-
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "bind_private.h"
+#include "mem.h"
 
 static struct node *
 node(lua_State *L)
@@ -177,6 +179,47 @@ core_close(lua_State *L)
     return 0;
 }
 
+/* ---- modules ---- */
+
+/* serve_modules(): the VM gets an empty message on MODULE when there is a question */
+static int
+core_serve_modules(lua_State *L)
+{
+    shared_join(node_modules(node(L)), mailbox(L));
+    return 0;
+}
+
+/* take_question() -> seq, src, reply, payload; nothing where another VM was faster */
+static int
+core_take_question(lua_State *L)
+{
+    struct msg *m = shared_take(node_modules(node(L)));
+
+    if (!m)
+        return 0;
+    lua_pushnumber(L, m->h.seq);
+    lua_pushnumber(L, m->h.src);
+    lua_pushnumber(L, m->h.reply);
+    lua_pushlstring(L, (const char *)msg_payload(m), m->h.length);
+    msg_unref(m);
+    return 4;
+}
+
+/* ---- settings ---- */
+
+/* configure(spin seconds or nil, attend or nil); nil leaves it as it is */
+static int
+core_configure(lua_State *L)
+{
+    struct loop *loop = router_loop(node_router(node(L)));
+
+    if (!lua_isnoneornil(L, 1))
+        loop_set_spin(loop, (int64_t)(luaL_checknumber(L, 1) * 1e9));
+    if (!lua_isnoneornil(L, 2))
+        loop_set_attend(loop, lua_toboolean(L, 2));
+    return 0;
+}
+
 /* ---- files ---- */
 
 static int
@@ -220,27 +263,51 @@ core_cancel_file(lua_State *L)
     return 0;
 }
 
-struct vm *
-bind_core(lua_State *L, struct node *n)
+struct binding *
+binding_create(lua_State *L, struct node *n)
 {
     static const luaL_Reg functions[] = {
         {"open", core_open},
         {"cancel_open", core_cancel_open},
         {"close", core_close},
+        {"serve_modules", core_serve_modules},
+        {"take_question", core_take_question},
+        {"configure", core_configure},
         {"put", core_put},
         {"get", core_get},
         {"cancel_file", core_cancel_file},
         {NULL, NULL},
     };
 
-    struct vm *vm = vm_attach(L, node_router(n));
+    struct binding *b = xcalloc(1, sizeof *b);
 
+    b->node = n;
+    b->vm = vm_attach(L, node_router(n));
+    LIST_INIT(&b->threads);
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "loaded");
-    vm_push_core(vm);
+    vm_push_core(b->vm);
     lua_pushlightuserdata(L, n);
     luaL_openlib(L, NULL, functions, 1);
+    thread_push_functions(L, b);
     lua_setfield(L, -2, "orrery.core");
     lua_pop(L, 2);
-    return vm;
+    return b;
+}
+
+struct vm *
+binding_vm(struct binding *b)
+{
+    return b->vm;
+}
+
+void
+binding_destroy(struct binding *b)
+{
+    if (!b)
+        return;
+    binding_end_threads(b);
+    shared_leave(node_modules(b->node), vm_mailbox(b->vm));
+    vm_detach(b->vm);
+    free(b);
 }

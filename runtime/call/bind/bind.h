@@ -1,12 +1,25 @@
-/* orrery.core, the part that is about this node: opening and closing children, moving files. */
+/*
+ * orrery.core, the part that is about this node: opening and closing children, moving files, threads.
+ *
+ * A binding is a VM with all that its Lua state holds of the node. It belongs to the thread that runs the
+ * state, and ends in three steps: binding_end_threads while the state is whole, lua_close, whose finalizers
+ * still use it, and binding_destroy.
+ */
 #ifndef ORRERY_BIND_H
 #define ORRERY_BIND_H
 
 #include "node.h"
 #include "vm.h"
 
-/* Attaches a VM of this node to L and sets package.loaded["orrery.core"]. L stays the caller's, who
- * ends the VM with vm_detach before the node. */
-struct vm *bind_core(lua_State *L, struct node *n);
+struct binding;
+
+/* Attaches a VM of this node to L and sets package.loaded["orrery.core"]. L stays the caller's. */
+struct binding *binding_create(lua_State *L, struct node *n);
+struct vm *binding_vm(struct binding *b);
+/* Tells the threads that L has started to end, and waits until each has. What blocks in them raises
+ * "closed" in a thread; one that is busy ends when it blocks for the next time. */
+void binding_end_threads(struct binding *b);
+/* Ends threads that are left, too. Before the node goes. NULL is fine. */
+void binding_destroy(struct binding *b);
 
 #endif

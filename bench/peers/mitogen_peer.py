@@ -1,0 +1,196 @@
+"""What Mitogen makes of the same work: mitogen_peer.py WHAT TARGET [ARGUMENT...]
+
+TARGET is "local" or a host of the lab. Prints lines "name value", as all programs of bench/ do.
+"""
+import os
+import sys
+import threading
+import time
+
+import mitogen.core
+import mitogen.utils
+
+SIZE = 64
+
+
+def open_context(router, target):
+    if target == "local":
+        return router.local(python_path=sys.executable)
+    # Compression, which Mitogen turns on by itself, would make of bulk another measurement.
+    return router.ssh(hostname=target, ssh_args=["-F", os.environ["BENCH_SSH_CONFIG"]],
+                      check_host_keys="enforce", compression=False, python_path=sys.executable)
+
+
+def figure(name, value):
+    print("%s %.9g" % (name, value))
+
+
+def print_times(name, times):
+    times.sort()
+    figure(name + ".count", len(times))
+    figure(name + ".p50", times[len(times) // 2])
+    figure(name + ".p99", times[len(times) * 99 // 100])
+
+
+# What runs in children -------------------------------------------------------------------------------
+
+def echo(value):
+    return value
+
+
+def length(value):
+    return len(value)
+
+
+def cpu():
+    return time.process_time()
+
+
+def frames():
+    """Distinct texts, so that one that is lost or overtaken is noticed."""
+    return [b"%063d|" % i for i in range(256)]
+
+
+sink = {"count": 0, "wrong": 0}
+
+
+@mitogen.core.takes_econtext
+def start_sink(econtext):
+    """Counts what comes to a new receiver, and checks that it comes in order."""
+    receiver = mitogen.core.Receiver(econtext.router)
+    expected = frames()
+
+    def drain():
+        for message in receiver:
+            if message.unpickle() != expected[sink["count"] % 256]:
+                sink["wrong"] += 1
+            sink["count"] += 1
+    threading.Thread(target=drain, daemon=True).start()
+    return receiver.to_sender()
+
+
+def sink_count(expected):
+    while sink["count"] < expected:
+        time.sleep(0.0005)
+    return sink["count"], sink["wrong"]
+
+
+def private_bytes(pid="self"):
+    total = 0
+    with open("/proc/%s/smaps_rollup" % pid) as f:
+        for line in f:
+            if line.startswith("Private_"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+# What is measured --------------------------------------------------------------------------------------
+
+def roundtrip(router, target, seconds):
+    context = open_context(router, target)
+    value = b"x" * SIZE
+    for _ in range(100):
+        context.call(echo, value)
+    times = []
+    here, there = time.process_time(), context.call(cpu)
+    start = time.perf_counter()
+    stop = start + float(seconds)
+    while start < stop:
+        context.call(echo, value)
+        end = time.perf_counter()
+        times.append((end - start) * 1e6)
+        start = end
+    here, there = time.process_time() - here, context.call(cpu) - there
+    print_times("call", times)
+    figure("call.cpu", here * 1e6 / len(times))
+    figure("call.cpu_there", there * 1e6 / len(times))
+
+
+def throughput(router, target, seconds):
+    context = open_context(router, target)
+    sender = context.call(start_sink)
+    sent, start = 0, time.perf_counter()
+    ring = frames()
+    while time.perf_counter() - start < float(seconds):
+        for _ in range(256):
+            sender.send(ring[sent % 256])
+            sent += 1
+    count, wrong = context.call(sink_count, sent)
+    figure("send.rate", count / (time.perf_counter() - start) / 1e3)
+    if count != sent or wrong:
+        raise Exception("%d sent, %d came, %d not in order" % (sent, count, wrong))
+    for name, size in (("call64k", 64 * 1024), ("call1m", 1024 * 1024)):
+        value = b"x" * size
+        context.call(length, value)
+        calls, start = 0, time.perf_counter()
+        while time.perf_counter() - start < float(seconds):
+            assert context.call(length, value) == size
+            calls += 1
+        figure(name + ".rate", calls * size / (time.perf_counter() - start) / 1e6)
+
+
+def memory(router, target, count):
+    open_context(router, target).call(echo, 1)
+    before = private_bytes()
+    children = [open_context_again(router, target, i) for i in range(int(count))]
+    agents = sum(child.call(private_bytes) for child in children)
+    figure("controller", (private_bytes() - before) / len(children))
+    figure("agent", agents / len(children))
+    ssh = [pid for pid in os.listdir("/proc") if pid.isdigit() and is_child_ssh(pid)]
+    if ssh:
+        figure("helper", sum(private_bytes(pid) for pid in ssh) / len(ssh))
+
+
+def open_context_again(router, target, index):
+    """A second context with the same arguments would be the first one."""
+    name = "%s-%d" % (target, index)
+    return router.ssh(hostname=target, remote_name=name, ssh_args=["-F", os.environ["BENCH_SSH_CONFIG"]],
+                      check_host_keys="enforce", compression=False, python_path=sys.executable)
+
+
+def is_child_ssh(pid):
+    try:
+        with open("/proc/%s/stat" % pid) as f:
+            stat = f.read()
+    except OSError:
+        return False
+    return "(ssh)" in stat and int(stat.rpartition(")")[2].split()[1]) == os.getpid()
+
+
+def transmission(router, target, count):
+    """Speaks with lib/trace.lua as programs/transmission.lua does; see there."""
+    count = int(count)
+    context = open_context(router, target)
+    sender = context.call(start_sink)
+    for _ in range(100):
+        context.call(echo, b"")
+
+    def mark(name):
+        try:
+            open("/bench-mark-" + name)
+        except OSError:
+            pass
+    value = b"x" * SIZE
+    work = {
+        "nothing": lambda: None,
+        "send": lambda: sender.send(value),
+        "call": lambda: context.call(echo, value),
+    }
+    print("pid agent %d" % context.call(os.getpid))
+    print("ready %d" % os.getpid(), flush=True)
+    for name in ("nothing", "send", "call"):
+        sys.stdin.readline()
+        mark("phase-" + name)
+        for _ in range(count):
+            time.sleep(0.002)
+            mark("begin")
+            work[name]()
+            mark("end")
+        time.sleep(0.05)
+        mark("phase-over")
+        print("done", flush=True)
+    sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    mitogen.utils.run_with_router(globals()[sys.argv[1]], *sys.argv[2:])

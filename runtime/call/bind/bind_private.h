@@ -1,0 +1,22 @@
+/* What the files of orrery.core share. */
+#ifndef ORRERY_BIND_PRIVATE_H
+#define ORRERY_BIND_PRIVATE_H
+
+#include <sys/queue.h>
+
+#include "bind.h"
+
+LIST_HEAD(thread_list, thread);
+
+/* Its own thread's. */
+struct binding {
+    struct node *node;
+    struct vm *vm;
+    struct thread_list threads; /* that this one has started, until they are joined */
+    uint32_t last_thread;
+};
+
+/* thread.c. Adds its functions to the table on top of the stack. */
+void thread_push_functions(lua_State *L, struct binding *b);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * What router.c (contexts, handles, this process's own messages) and transit.c (what comes in on streams)
+ * share. See router.h.
+ */
+#ifndef ORRERY_ROUTER_INTERNAL_H
+#define ORRERY_ROUTER_INTERNAL_H
+
+#include <pthread.h>
+
+#include "pieces.h"
+#include "router.h"
+
+#define ROUTER_BUCKETS 256
+
+struct handle {
+    LIST_ENTRY(handle) link;
+    uint32_t number;
+    enum handle_policy policy;
+    const struct handle_ops *ops;
+    void *arg;
+};
+
+LIST_HEAD(context_list, context);
+LIST_HEAD(handle_list, handle);
+
+/* Two contexts that may talk to each other by way of this one. In the bucket of a ^ b. */
+struct allowed {
+    LIST_ENTRY(allowed) link;
+    uint32_t a, b;
+};
+
+LIST_HEAD(allowed_list, allowed);
+
+/* [I] immutable once messages flow, [L] loop role only, [r] lock, [a] atomic. Under `lock` no other
+ * lock is taken. */
+struct router {
+    struct loop *loop;     /* [I] */
+    uint32_t self;         /* [I] */
+    char *name;            /* [I] */
+    struct stream *parent; /* [I] NULL in the controller */
+    uint32_t *ancestors;   /* [I] nearest first */
+    size_t ancestor_count; /* [I] */
+    atomic_uint next_id;   /* [a] */
+    struct pieces pieces;  /* [L] */
+
+    pthread_mutex_t lock;
+    struct context_list contexts[ROUTER_BUCKETS]; /* [r] each holds a reference */
+    struct handle_list handles[ROUTER_BUCKETS];   /* [r] removed by the loop role only */
+    struct msg_queue local;                       /* [r] from this process to itself */
+    bool local_pending;                           /* [r] */
+    struct loop_work deliver_local;               /* [r] */
+    struct allowed_list allowed[ROUTER_BUCKETS];  /* [r] */
+};
+
+/* ---- router.c ---- */
+
+/* Lock held. Borrowed. */
+struct context *router_find(struct router *r, uint32_t id);
+/* Returns one reference; s may be NULL. */
+struct context *context_create(
+    struct router *r, struct stream *s, uint32_t id, const char *name, const char *route);
+/* Is it this context or an ancestor? */
+bool router_is_above(const struct router *r, uint32_t id);
+/* A message for this process. Loop role; takes m. */
+void router_deliver(struct router *r, struct msg *m);
+/* Answers that m will not arrive, and drops it. Takes m. */
+void router_refuse(struct router *r, struct msg *m, const struct err *why);
+/* Tells all handles that a context is lost. Loop role. */
+void router_announce(struct router *r, struct context *c, const struct err *why);
+
+/* ---- transit.c ---- */
+
+/* Ends what is allowed to a context (CONTEXT_NONE: to all). Returns how many might talk to it, and sets
+ * *others to their ids (owned by the caller) unless that is NULL. */
+size_t router_disallow(struct router *r, uint32_t id, uint32_t **others);
+
+#endif

@@ -1,0 +1,288 @@
+/*
+ * What comes in on streams: the check of who may send it, and its way on, or in.
+ */
+#include <stdlib.h>
+
+#include "counters.h"
+#include "log.h"
+#include "mem.h"
+#include "pack.h"
+#include "router_internal.h"
+
+/* A child whose messages pile up here waits until they are gone. */
+#define FORWARD_HIGH (4u << 20)
+
+/* ---- siblings ---- */
+
+/* Lock held. */
+static struct allowed *
+find_allowed(struct router *r, uint32_t a, uint32_t b)
+{
+    struct allowed *p;
+
+    LIST_FOREACH(p, &r->allowed[(a ^ b) % ROUTER_BUCKETS], link)
+        if ((p->a == a && p->b == b) || (p->a == b && p->b == a))
+            return p;
+    return NULL;
+}
+
+/* Lock held. */
+static bool
+is_below(struct router *r, uint32_t id)
+{
+    struct context *c = router_find(r, id);
+
+    return c && c->via;
+}
+
+int
+router_allow(struct router *r, uint32_t a, uint32_t b, struct err *err)
+{
+    struct allowed *p;
+    uint32_t gone = CONTEXT_NONE;
+
+    pthread_mutex_lock(&r->lock);
+    if (!is_below(r, a))
+        gone = a;
+    else if (!is_below(r, b))
+        gone = b;
+    if (!gone && !find_allowed(r, a, b)) {
+        p = xcalloc(1, sizeof *p);
+        p->a = a;
+        p->b = b;
+        LIST_INSERT_HEAD(&r->allowed[(a ^ b) % ROUTER_BUCKETS], p, link);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (gone)
+        return err_set(err, ERR_DEAD, "context %u is not known here (any more)", gone);
+    return 0;
+}
+
+size_t
+router_disallow(struct router *r, uint32_t id, uint32_t **others)
+{
+    struct allowed *p, *next;
+    size_t count = 0;
+
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < ROUTER_BUCKETS; i++)
+        for (p = LIST_FIRST(&r->allowed[i]); p; p = next) {
+            next = LIST_NEXT(p, link);
+            if (id != CONTEXT_NONE && p->a != id && p->b != id)
+                continue;
+            if (others) {
+                *others = xrealloc(*others, (count + 1) * sizeof **others);
+                (*others)[count] = p->a == id ? p->b : p->a;
+            }
+            count++;
+            LIST_REMOVE(p, link);
+            free(p);
+        }
+    pthread_mutex_unlock(&r->lock);
+    return count;
+}
+
+/* From one child to another: what was handed out, where the script allowed it, and nothing else. */
+static bool
+may_cross(struct router *r, const struct frame_header *h)
+{
+    bool may;
+
+    if (h->handle < HANDLE_DYNAMIC && h->handle != HANDLE_CREDIT)
+        return false;
+    pthread_mutex_lock(&r->lock);
+    may = find_allowed(r, h->src, h->dst) != NULL;
+    pthread_mutex_unlock(&r->lock);
+    return may;
+}
+
+/* ---- through ---- */
+
+/* Where messages for a context go on; never back to where they came from: the parent would drop them, and
+ * their sender would wait for ever. Returns one reference. */
+static struct stream *
+way_to(struct router *r, uint32_t id, const struct stream *from)
+{
+    struct stream *s = NULL;
+    struct context *c;
+
+    pthread_mutex_lock(&r->lock);
+    c = router_find(r, id);
+    if (c && c->stream && c->stream != from)
+        s = stream_ref(c->stream);
+    pthread_mutex_unlock(&r->lock);
+    return s;
+}
+
+/* Sends on with the header as it is; what cannot go is answered or dropped. Takes m. */
+static void
+forward(struct router *r, struct stream *from, struct msg *m)
+{
+    struct stream *s = way_to(r, m->h.dst, from);
+    struct frame_header h = m->h;
+    struct err why;
+
+    if (!s) {
+        err_set(&why, ERR_DEAD, "context %u is not known here (any more)", h.dst);
+        router_refuse(r, m, &why);
+        return;
+    }
+    if (stream_send(s, m, &why) < 0) {
+        count(messages_dropped);
+        if ((h.flags & (FRAME_MORE | FRAME_CONT)) != (FRAME_MORE | FRAME_CONT))
+            router_reply_error(r, &h, &why);
+    } else {
+        if (!(h.flags & FRAME_MORE))
+            count(messages_forwarded);
+        if (from != r->parent && stream_queued(s) > FORWARD_HIGH)
+            stream_wait_for(from, s);
+    }
+    stream_unref(s);
+}
+
+/* ---- in ---- */
+
+/* The parent knows that a context is lost that might talk to this one. */
+static void
+lost_elsewhere(struct router *r, struct msg *m)
+{
+    struct err why = {0};
+    struct context *c;
+    struct unpack u;
+    char *text, *name;
+
+    unpack_init(&u, msg_payload(m), m->h.length);
+    why.code = -unpack_u8(&u);
+    text = unpack_str(&u);
+    name = unpack_str(&u);
+    if (unpack_done(&u, "DEAD", &why) == 0) {
+        err_set(&why, why.code, "%s", text);
+        count_n(COUNT_messages_dropped, pieces_drop_source(&r->pieces, m->h.src));
+        c = context_create(r, NULL, m->h.src, name, name);
+        atomic_store(&c->dead, true);
+        router_announce(r, c, &why);
+        context_unref(c);
+    }
+    free(text);
+    free(name);
+}
+
+/* For this process. Takes m. */
+static void
+arrive(struct router *r, struct stream *s, struct msg *m)
+{
+    struct err err;
+    int rc;
+
+    if (m->h.handle == HANDLE_DEAD && s == r->parent) {
+        lost_elsewhere(r, m);
+        msg_unref(m);
+        return;
+    }
+    rc = pieces_add(&r->pieces, s, &m, &err);
+    if (rc == PIECES_WHOLE) {
+        router_deliver(r, m);
+    } else if (rc == PIECES_STRAY) {
+        err_set(
+            &err, ERR_LIMIT, "the beginning of a message to %s was refused on its way", r->name);
+        router_refuse(r, m, &err);
+    } else if (rc < 0) {
+        log_warn("route", "%s: %s", stream_name(s), err.msg);
+        count(messages_dropped);
+        msg_unref(m);
+        /* The parent may have it from somebody else, whom it cannot have seen through. */
+        if (s != r->parent) {
+            err_prefix(&err, "malformed input from the far side");
+            stream_close(s, &err, 0);
+        }
+    }
+}
+
+/* Reverse-path check of a message that came from below: 0 and the stamp, or negative. */
+static int
+stamp(struct router *r, struct stream *s, struct msg *m)
+{
+    struct context *c;
+    uint32_t via = 0;
+
+    pthread_mutex_lock(&r->lock);
+    c = router_find(r, m->h.src);
+    if (c && c->stream == s)
+        via = c->via;
+    pthread_mutex_unlock(&r->lock);
+    if (!via) {
+        count(messages_dropped);
+        log_warn("route", "%s sent a message as context %u, which it is not: dropped",
+            stream_name(s), m->h.src);
+        return ERR_DENIED;
+    }
+    m->h.auth = via;
+    return 0;
+}
+
+void
+router_frame(struct router *r, struct stream *s, struct msg *m)
+{
+    bool below = s != r->parent;
+    struct err why;
+
+    if (below && stamp(r, s, m) < 0) {
+        msg_unref(m);
+        return;
+    }
+    if (m->h.dst == r->self) {
+        arrive(r, s, m);
+    } else if (below && !router_is_above(r, m->h.dst) && !may_cross(r, &m->h)) {
+        log_warn("route", "%s to context %u: siblings may not talk", stream_name(s), m->h.dst);
+        err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
+        router_refuse(r, m, &why);
+    } else {
+        forward(r, s, m);
+    }
+}
+
+/* ---- loss ---- */
+
+/* Those that might talk to it hear of its end. */
+static void
+tell_siblings(struct router *r, const struct context *c, const struct err *why)
+{
+    uint32_t *others = NULL;
+    size_t count = router_disallow(r, c->id, &others);
+
+    for (size_t i = 0; i < count; i++) {
+        struct frame_header to = {.src = others[i], .dst = c->id, .reply = HANDLE_DEAD};
+        struct stream *s = way_to(r, others[i], c->stream);
+
+        if (s && stream_send(s, msg_dead(&to, why, c->name), NULL) < 0)
+            log_debug("route", "context %u does not hear of the end of %s", others[i], c->name);
+        stream_unref(s);
+    }
+    free(others);
+}
+
+void
+router_lost(struct router *r, struct stream *s, const struct err *why)
+{
+    struct context_list lost = LIST_HEAD_INITIALIZER(lost);
+    struct context *c, *next;
+
+    count_n(COUNT_messages_dropped, pieces_drop_stream(&r->pieces, s));
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < ROUTER_BUCKETS; i++)
+        for (c = LIST_FIRST(&r->contexts[i]); c; c = next) {
+            next = LIST_NEXT(c, link);
+            if (c->stream != s)
+                continue;
+            LIST_REMOVE(c, link);
+            LIST_INSERT_HEAD(&lost, c, link);
+            atomic_store(&c->dead, true);
+        }
+    pthread_mutex_unlock(&r->lock);
+    while ((c = LIST_FIRST(&lost))) {
+        LIST_REMOVE(c, link);
+        tell_siblings(r, c, why);
+        router_announce(r, c, why);
+        context_unref(c);
+    }
+}
