@@ -73,7 +73,7 @@ local tmpfs, tmpfs_cp = on_this_machine("tmpfs", run.memory)
 local disk, disk_cp = on_this_machine("disk", run.scratch)
 
 local function ssh_rows(way)
-    local rows = {
+    return {
         { "libssh2 in C, no file at either end", "libssh2", way .. "." },
         { "scp", "scp", way .. "." },
         { "sftp", "sftp", way .. "." },
@@ -82,13 +82,12 @@ local function ssh_rows(way)
         { "ctx:" .. way .. ", connecting included", "ssh", way .. "_open." },
         { "ctx:" .. way, "ssh", way .. "." },
     }
-    return rows
 end
 
 local function ssh_ratios(way)
     local ratios = {}
     for _, peer in ipairs { "libssh2", "scp", "sftp", "rsync", "ssh cat" } do
-        ratios[#ratios + 1] = { "x " .. peer, peer, way .. ".", way }
+        ratios[#ratios + 1] = { "x " .. peer, peer, way .. "." }
     end
     return ratios
 end

@@ -62,4 +62,19 @@ function M.read(path)
     return text
 end
 
+---@return integer
+function M.pid()
+    return tonumber(M.read("/proc/self/stat"):match("^%d+"))
+end
+
+--- Children of this process that are ssh(1).
+---@return integer[] pids
+function M.ssh_processes()
+    local pids = {}
+    local pipe = assert(io.popen(("pgrep -P %d -x ssh"):format(M.pid())))
+    for pid in pipe:lines() do pids[#pids + 1] = tonumber(pid) end
+    pipe:close()
+    return pids
+end
+
 return M

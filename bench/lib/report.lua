@@ -23,8 +23,9 @@ local M = {}
 ---@field title string
 ---@field columns { [1]: string, [2]: string, [3]: string? }[] headline, name of the figure, format
 ---@field rows bench.Row[]
----@field ratios? { [1]: string, [2]: string, [3]: string?, [4]: string? }[] headline, subject and prefix
----that the first column is divided by, and the prefix of the rows it is for
+---@field ratios? { [1]: string, [2]: string, [3]: string? }[] headline, subject and prefix that the first
+---column is divided by
+---@field once? boolean at the first place only
 
 ---@class bench.Bench
 ---@field name string
@@ -101,8 +102,7 @@ local function number(value, format)
 end
 
 local function ratio_of(row, entry, mine, values, place, column, rounds)
-    local subject, prefix, only = entry[2], entry[3] or "", entry[4]
-    if only and (row[3] or ""):sub(1, #only) ~= only then return nil end
+    local subject, prefix = entry[2], entry[3] or ""
     if row[2] == subject and (row[3] or "") == prefix then return nil end
     return ratio(mine, series(values, place, subject, prefix .. column[2]), rounds)
 end

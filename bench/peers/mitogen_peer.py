@@ -3,6 +3,7 @@
 TARGET is "local" or a host of the lab. Prints lines "name value", as all programs of bench/ do.
 """
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -75,13 +76,16 @@ def sink_count(expected):
     return sink["count"], sink["wrong"]
 
 
-def private_bytes(pid="self"):
-    total = 0
+def memory_of(pid="self"):
+    """KiB that no other process has, and KiB that are resident."""
+    private = resident = 0
     with open("/proc/%s/smaps_rollup" % pid) as f:
         for line in f:
             if line.startswith("Private_"):
-                total += int(line.split()[1]) * 1024
-    return total
+                private += int(line.split()[1])
+            elif line.startswith("Rss:"):
+                resident += int(line.split()[1])
+    return private, resident
 
 
 # What is measured --------------------------------------------------------------------------------------
@@ -131,30 +135,17 @@ def throughput(router, target, seconds):
 
 def memory(router, target, count):
     open_context(router, target).call(echo, 1)
-    before = private_bytes()
-    children = [open_context_again(router, target, i) for i in range(int(count))]
-    agents = sum(child.call(private_bytes) for child in children)
-    figure("controller", (private_bytes() - before) / len(children))
-    figure("agent", agents / len(children))
-    ssh = [pid for pid in os.listdir("/proc") if pid.isdigit() and is_child_ssh(pid)]
-    if ssh:
-        figure("helper", sum(private_bytes(pid) for pid in ssh) / len(ssh))
-
-
-def open_context_again(router, target, index):
-    """A second context with the same arguments would be the first one."""
-    name = "%s-%d" % (target, index)
-    return router.ssh(hostname=target, remote_name=name, ssh_args=["-F", os.environ["BENCH_SSH_CONFIG"]],
-                      check_host_keys="enforce", compression=False, python_path=sys.executable)
-
-
-def is_child_ssh(pid):
-    try:
-        with open("/proc/%s/stat" % pid) as f:
-            stat = f.read()
-    except OSError:
-        return False
-    return "(ssh)" in stat and int(stat.rpartition(")")[2].split()[1]) == os.getpid()
+    before = memory_of()[0]
+    children = [open_context(router, target) for _ in range(int(count))]
+    controller = (memory_of()[0] - before) / len(children)
+    pids = subprocess.run(["pgrep", "-P", str(os.getpid()), "-x", "ssh"], stdout=subprocess.PIPE).stdout.split()
+    helper = sum(memory_of(pid.decode())[0] for pid in pids) / max(len(pids), 1)
+    figure("here.total", controller + helper)
+    figure("here.controller", controller)
+    figure("here.helper", helper)
+    agents = [child.call(memory_of) for child in children]
+    figure("agent.private", sum(private for private, _ in agents) / len(agents))
+    figure("agent.resident", sum(resident for _, resident in agents) / len(agents))
 
 
 def transmission(router, target, count):

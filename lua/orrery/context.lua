@@ -82,14 +82,21 @@ local function not_sent(ctx, code, text)
     }
 end
 
---- Sends, and raises what the way says with the place in it.
+--- Sends, and raises what the way says with the place in it. Waits while what was sent there before is
+--- not taken.
 function M.send(ctx, handle, seq, payload, wants_reply)
-    local ok, code, text = core.send(M.way(ctx), handle, seq, payload, wants_reply)
+    local way = M.way(ctx)
+    local ok, code, text = core.send(way, handle, seq, payload, wants_reply)
+    while code == "full" do
+        link.await_room(ctx, handle)
+        ok, code, text = core.send(way, handle, seq, payload, wants_reply)
+    end
     if not ok then not_sent(ctx, code, text) end
 end
 
+-- False where the values need the codec, or have to wait, which is M.send's part.
 local function check_sent(ctx, ok, code, text)
-    if ok == nil then not_sent(ctx, code, text) end
+    if ok == nil and code ~= "full" then not_sent(ctx, code, text) end
     return ok
 end
 

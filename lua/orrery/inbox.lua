@@ -7,6 +7,7 @@ local sched = require "orrery.sched"
 ---@field package items any[] of each message the number of values, then these
 ---@field package head integer
 ---@field package tail integer
+---@field count integer messages in it
 ---@field package waiter? orrery.Future
 ---@field package closed? orrery.Error
 local Inbox = {}
@@ -17,7 +18,7 @@ local M = {}
 ---@param what string what one waits for, for error messages
 ---@return orrery.Inbox
 function M.new(what)
-    return setmetatable({ what = what, items = {}, head = 1, tail = 1 }, Inbox)
+    return setmetatable({ what = what, items = {}, head = 1, tail = 1, count = 0 }, Inbox)
 end
 
 --- One with what another one, perhaps of another thread, had in it.
@@ -27,16 +28,17 @@ end
 function M.restore(what, contents)
     return setmetatable({
         what = what, items = contents.items, head = contents.head, tail = contents.tail,
+        count = contents.count,
     }, Inbox)
 end
 
 ---@return table contents for restore; it stays there
 function Inbox:contents()
-    return { items = self.items, head = self.head, tail = self.tail }
+    return { items = self.items, head = self.head, tail = self.tail, count = self.count }
 end
 
 function Inbox:clear()
-    self.items, self.head, self.tail = {}, 1, 1
+    self.items, self.head, self.tail, self.count = {}, 1, 1, 0
 end
 
 local function wake(inbox)
@@ -56,6 +58,7 @@ function Inbox:push(...)
         for i = 1, n do items[tail + i] = (select(i, ...)) end
     end
     self.tail = tail + n + 1
+    self.count = self.count + 1
     if self.waiter then wake(self) end
 end
 
@@ -86,6 +89,7 @@ local function taken(inbox, head, last, ...)
     local items = inbox.items
     for i = head, last do items[i] = nil end
     inbox.head = last + 1
+    inbox.count = inbox.count - 1
     -- A queue that is empty starts again, to stay in the array part of its table.
     if last + 1 == inbox.tail then inbox.head, inbox.tail = 1, 1 end
     return ...

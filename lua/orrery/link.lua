@@ -146,6 +146,34 @@ function M.answers(handle, unwanted)
     end
 end
 
+-- Who waits until there is room for more, by context and handle.
+---@type table<number, orrery.Future>
+local full = {}
+
+--- Waits until it is worth trying again to send to a handle whose window is used up.
+---@param ctx orrery.Context
+---@param handle integer
+---Raises "cancelled".
+function M.await_room(ctx, handle)
+    local key = ctx.id * 2 ^ 32 + handle
+    local future = full[key]
+    if not future then
+        future = sched.future(("room for more messages to %s"):format(ctx.name))
+        full[key] = future
+        pending = pending + 1
+    end
+    future:get()
+end
+
+handlers[core.handle.CREDIT] = function(handle, src)
+    local key = src * 2 ^ 32 + handle
+    local future = full[key]
+    if not future then return end
+    full[key] = nil
+    pending = pending - 1
+    future:resolve()
+end
+
 local function on_answer(seq, src, _, flags, ...)
     local question = open[seq]
     if question and question.context == src then question:answered(flags, ...) end

@@ -20,6 +20,7 @@ Sender.__index = Sender
 ---@class orrery.Receiver
 ---@field handle integer
 ---@field package messages orrery.Inbox
+---@field package left integer messages in it at which their senders get credit
 local Receiver = {}
 Receiver.__index = Receiver
 
@@ -49,7 +50,9 @@ function Sender:send(...)
 end
 
 local function listen(handle, messages)
-    local r = setmetatable({ handle = handle, messages = messages }, Receiver)
+    local r = setmetatable({
+        handle = handle, messages = messages, left = math.floor(messages.count / 2),
+    }, Receiver)
     link.expect(1)
     link.handle(handle, function(_, _, _, _, ...) messages:push(...) end)
     return r
@@ -72,12 +75,23 @@ local function values(payload, ...)
     return ...
 end
 
+-- Lets the senders go on when half of what was there is taken, or all: not after each message, and not
+-- only after the last, when they have stood still for a while.
+local function taken(self, ...)
+    local messages = self.messages
+    if messages.count <= self.left then
+        core.credit(self.handle)
+        self.left = math.floor(messages.count / 2)
+    end
+    return values(...)
+end
+
 --- Waits for the next message and returns its values.
 ---@param timeout? number seconds
 ---@return any ...
 ---Raises "timeout"; "closed".
 function Receiver:get(timeout)
-    return values(self.messages:pop(timeout))
+    return taken(self, self.messages:pop(timeout))
 end
 
 --- Iterates over messages; ends when the receiver is closed, or after `count` messages.

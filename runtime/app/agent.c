@@ -24,6 +24,7 @@
 
 #include "bind.h"
 #include "err.h"
+#include "keep.h"
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
@@ -187,6 +188,7 @@ main(int argc, char **argv)
         fputs("orrery-agent: started by orrery on a target, not by hand\n", stderr);
         return 2;
     }
+    keep_memory();
     signal(SIGPIPE, SIG_IGN); /* pipes have no MSG_NOSIGNAL; commands get the default back */
     prctl(PR_SET_NAME, "orrery-agent");
     if (file)

@@ -10,6 +10,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "keep.h"
+#include "keystream.h"
 #include "orrery.h"
 #include "random.h"
 
@@ -62,7 +64,9 @@ main(int argc, char **argv)
     int status;
 
     fill_standard_files();
+    keep_memory();
     random_in_pieces();
+    keystream_ahead();
     o = orrery_create(&e);
     if (!o) {
         fprintf(stderr, "orrery: %s\n", e.text);

@@ -25,12 +25,12 @@
  * Of two hashes each does what it is good for:
  *   - The checksum (XXH3-128, checksum.h) says that what was written is what was read. It guards against
  *     faults of our own, of memory and of disks; on the way SSH and the kernel guard the data, and who
- *     could change it there could change the checksum as well. It costs a tenth of a copy. It is also
- *     what the asker is told.
+ *     could change it there could change the checksum as well. It costs less than a copy of the content. It
+ *     is also what the asker is told.
  *   - The digest (BLAKE2b-256, blake2b.h) says that nothing needs to be sent. Here a collision would leave
  *     an old file in place, and who wrote that may have crafted it for this, with a look at the new one: so
- *     it must be a cryptographic hash. It costs ten times as much, but only where there is a file of the
- *     same size, and if that is the same, what it saves is more.
+ *     it must be a cryptographic hash. It costs fifteen times as much, but only where there is a file
+ *     of the same size.
  *
  * 'D' and 'Z' are bulk (FRAME_BULK) and keep their order among themselves; the others overtake them. So a
  * failure may arrive ahead of data, which then belongs to no transfer and is dropped.
@@ -58,8 +58,9 @@
 #include "err.h"
 #include "router.h"
 
-#define FILE_CHUNK (124u << 10) /* whole pages; with its header it is one frame, below FRAME_PIECE */
-#define FILE_WINDOW (2u << 20)  /* the largest window of a transfer */
+#define FILE_CHUNK \
+    (124u << 10)               /* whole pages; with its header it is one frame, below FRAME_PIECE */
+#define FILE_WINDOW (2u << 20) /* the largest window of a transfer */
 #define FILE_WINDOW_MIN (64u << 10) /* and the smallest */
 #define FILE_BUDGET \
     (16u << 20)       /* what the windows of a process share, on each side, above the minimum */

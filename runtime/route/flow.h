@@ -28,6 +28,13 @@
 /* A receiver gives credit when it owes this much. */
 #define FLOW_CREDIT (FLOW_WINDOW / 4)
 
+/* What a message counts for: an empty one takes room, too. */
+static inline uint32_t
+flow_cost(uint32_t payload)
+{
+    return FRAME_HEADER + payload;
+}
+
 struct flows;
 struct flow;
 
@@ -42,7 +49,7 @@ void flows_lost(struct flows *fs, uint32_t peer);
 /* The flow to a handle of another context. Returns one reference. */
 struct flow *flow_open(struct flows *fs, uint32_t peer, uint32_t handle);
 void flow_unref(struct flow *f);
-/* May a message with `bytes` of payload go? If so they are counted. If not, a message is posted to mb
+/* May a message of this cost go? If so it is counted. If not, a message is posted to mb
  * (unless it is NULL) when it is worth to try again: handle HANDLE_CREDIT, src the peer, seq the handle. */
 bool flow_admit(struct flow *f, uint32_t bytes, struct mailbox *mb);
 /* Takes back what was admitted, for a message that could not be sent. */

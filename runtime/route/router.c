@@ -23,6 +23,7 @@ router_create(struct loop *loop, uint32_t self, const char *name)
     pthread_mutex_init(&r->lock, NULL);
     TAILQ_INIT(&r->local);
     pieces_init(&r->pieces);
+    r->flows = flows_create();
     r->deliver_local.fn = on_local;
     return r;
 }
@@ -41,12 +42,19 @@ router_destroy(struct router *r)
     }
     msg_queue_clear(&r->local);
     pieces_fini(&r->pieces);
+    flows_destroy(r->flows);
     router_disallow(r, CONTEXT_NONE, NULL);
     stream_unref(r->parent);
     pthread_mutex_destroy(&r->lock);
     free(r->ancestors);
     free(r->name);
     free(r);
+}
+
+struct flows *
+router_flows(struct router *r)
+{
+    return r->flows;
 }
 
 struct loop *
@@ -226,31 +234,48 @@ lookup(struct router *r, uint32_t number)
     return found;
 }
 
+/* Who sent it may go on sending. */
+static void
+refuse_here(struct router *r, struct msg *m, const struct err *why)
+{
+    if (credit_counts(&m->h))
+        credit_give(r, m->h.src, m->h.handle, flow_cost(m->h.length));
+    router_refuse(r, m, why);
+}
+
 /* A message for this process. Loop role; takes m. */
 void
 router_deliver(struct router *r, struct msg *m)
 {
-    struct handle found = lookup(r, m->h.handle);
+    struct handle found;
     struct err why;
 
     m->h.flags &= (uint8_t)~FRAME_TRANSIT;
+    if (m->h.handle == HANDLE_CREDIT) {
+        credit_arrived(r, m);
+        return;
+    }
+    found = lookup(r, m->h.handle);
     if (!found.ops) {
         log_debug("route", "nobody listens on %s (from context %u)", frame_handle_name(m->h.handle),
             m->h.src);
         err_set(&why, ERR_NO_HANDLE, "nobody listens on handle %s in %s",
             frame_handle_name(m->h.handle), r->name);
-        router_refuse(r, m, &why);
+        refuse_here(r, m, &why);
         return;
     }
-    if (found.policy == HANDLE_FROM_PARENT && !router_is_above(r, m->h.auth)) {
+    if (!(found.policy & HANDLE_FROM_ANYONE) && !router_is_above(r, m->h.auth)) {
         log_warn("route", "%s from context %u with the authority of %u: refused",
             frame_handle_name(m->h.handle), m->h.src, m->h.auth);
         err_set(&why, ERR_DENIED, "%s takes %s only from its parents", r->name,
             frame_handle_name(m->h.handle));
-        router_refuse(r, m, &why);
+        refuse_here(r, m, &why);
         return;
     }
-    found.ops->message(r, m, found.arg);
+    if ((found.policy & HANDLE_WINDOW) && !credit_admits(r, m))
+        msg_unref(m);
+    else
+        found.ops->message(r, m, found.arg);
 }
 
 static void
@@ -404,6 +429,7 @@ router_unlisten(struct router *r, uint32_t number)
     struct unlisten u = {r, number};
 
     loop_sync(r->loop, unlisten, &u);
+    credit_close(r, number);
 }
 
 void

@@ -28,6 +28,7 @@
 #include <sys/queue.h>
 
 #include "err.h"
+#include "flow.h"
 #include "loop.h"
 #include "mailbox.h"
 #include "msg.h"
@@ -92,6 +93,11 @@ void router_reply(struct router *r, const struct frame_header *to, struct msg *m
 /* The same with an error. */
 void router_reply_error(struct router *r, const struct frame_header *to, const struct err *err);
 
+/* Windows of what this process sends: see flow.h. */
+struct flows *router_flows(struct router *r);
+/* Of what `peer` sent to a handle with HANDLE_WINDOW so many bytes (flow_cost) were taken. Any thread. */
+void router_credit(struct router *r, uint32_t peer, uint32_t handle, uint32_t bytes);
+
 /* Lets context `a` send to `b`, and `b` answer, by way of this one, until one of them is lost; the other
  * hears of that. Only to dynamic handles: since nobody guesses these, `b` reaches of `a` what `a` has given
  * it. What `b` does with a message is its own policy: the authority is that of `a`. ERR_DEAD if one of them
@@ -100,7 +106,11 @@ int router_allow(struct router *r, uint32_t a, uint32_t b, struct err *err) must
 
 /* ---- handles ---- */
 
-enum handle_policy { HANDLE_FROM_PARENT, HANDLE_FROM_ANYONE };
+enum handle_policy {
+    HANDLE_FROM_PARENT = 0,
+    HANDLE_FROM_ANYONE = 1,
+    HANDLE_WINDOW = 2 /* or'ed: its senders wait for credit (flow.h), by router_credit */
+};
 
 struct handle_ops {
     /* A message for this handle, on the loop role. Takes m. Must not block. */

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "flow.h"
 #include "pieces.h"
 #include "router.h"
 
@@ -42,6 +43,7 @@ struct router {
     size_t ancestor_count; /* [I] */
     atomic_uint next_id;   /* [a] */
     struct pieces pieces;  /* [L] */
+    struct flows *flows;   /* [I] */
 
     pthread_mutex_t lock;
     struct context_list contexts[ROUTER_BUCKETS]; /* [r] each holds a reference */
@@ -67,6 +69,20 @@ void router_deliver(struct router *r, struct msg *m);
 void router_refuse(struct router *r, struct msg *m, const struct err *why);
 /* Tells all handles that a context is lost. Loop role. */
 void router_announce(struct router *r, struct context *c, const struct err *why);
+
+/* ---- credit.c ---- */
+
+/* Is a message with this header part of a flow, by what its sender knows? */
+bool credit_counts(const struct frame_header *h);
+/* Counts a message for a handle with a window. False: its sender floods; it was cut off if it is a
+ * child. Loop role. */
+bool credit_admits(struct router *r, const struct msg *m);
+/* Tells a sender that so much was taken. Any thread. */
+void credit_give(struct router *r, uint32_t peer, uint32_t handle, uint32_t bytes);
+/* Nobody listens on the handle any more: senders get back what was not taken. */
+void credit_close(struct router *r, uint32_t handle);
+/* A CREDIT message for this process. Takes m. Loop role. */
+void credit_arrived(struct router *r, struct msg *m);
 
 /* ---- transit.c ---- */
 

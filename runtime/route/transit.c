@@ -281,6 +281,7 @@ router_lost(struct router *r, struct stream *s, const struct err *why)
     pthread_mutex_unlock(&r->lock);
     while ((c = LIST_FIRST(&lost))) {
         LIST_REMOVE(c, link);
+        flows_lost(r->flows, c->id);
         tell_siblings(r, c, why);
         router_announce(r, c, why);
         context_unref(c);

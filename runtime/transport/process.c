@@ -301,6 +301,17 @@ process_new(int rfd, int wfd, int err_fd)
     return p;
 }
 
+/* A pipe of the usual 64 KiB is full or empty in less time than it takes to wake up who is at its other
+ * end. Not for what is no pipe, nor where the user has too many large ones already. */
+static void
+widen_pipe(int fd)
+{
+    enum { PIPE = 256 << 10 };
+
+    if (fcntl(fd, F_GETPIPE_SZ) < PIPE)
+        (void)fcntl(fd, F_SETPIPE_SZ, PIPE);
+}
+
 /* Makes a descriptor nonblocking and returns the flags it had, or -1 if it was so already. */
 static int
 set_nonblocking(int fd)
@@ -325,6 +336,8 @@ process_adopt(int rfd, int wfd)
      * the same socket. */
     if (!p->in.sock)
         p->rflags = set_nonblocking(rfd);
+    widen_pipe(rfd);
+    widen_pipe(wfd);
     if (!p->wsock && wfd != rfd)
         p->wflags = set_nonblocking(wfd);
     p->guard = !p->wsock && sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler != SIG_IGN;

@@ -155,13 +155,20 @@ send_message(lua_State *L, struct context *c, struct msg *m, uint32_t seq, bool 
         m->h.reply = values || m->h.handle == HANDLE_CANCEL ? vm->answers : vm->handle;
     else
         m->lazy = values;
+    if (!credit_admit(vm, c, m)) {
+        msg_unref(m);
+        lua_pushnil(L);
+        lua_pushliteral(L, "full");
+        return 2;
+    }
     if (router_send(c, m, &err) < 0)
         return vm_push_err(L, &err);
     lua_pushboolean(L, 1);
     return 1;
 }
 
-/* send(context, handle, seq, payload, wants_reply) -> true */
+/* send(context, handle, seq, payload, wants_reply) -> true; nil, "full": wait for CREDIT from there, with
+ * the handle as seq, and try again */
 static int
 core_send(lua_State *L)
 {
@@ -173,7 +180,7 @@ core_send(lua_State *L)
     return m ? send_message(L, c, m, seq, lua_toboolean(L, 5)) : too_large(L, lua_objlen(L, 4));
 }
 
-/* send_values(context, handle, seq, wants_reply, value...) -> true; false, and nothing is sent, where
+/* send_values(context, handle, seq, wants_reply, value...) -> as send; or false, and nothing is sent, where
  * the values need the codec */
 static int
 core_send_values(lua_State *L)
@@ -235,6 +242,7 @@ push_message(lua_State *L, struct msg *m)
 {
     int pushed = -1;
 
+    credit_owe(self(L), m);
     lua_pushnumber(L, m->h.handle);
     lua_pushnumber(L, m->h.seq);
     lua_pushnumber(L, m->h.src);
@@ -300,8 +308,12 @@ static int
 core_listen(lua_State *L)
 {
     struct vm *vm = self(L);
-    uint32_t handle = vm_listen(vm, (uint32_t)luaL_checknumber(L, 1),
-        lua_toboolean(L, 2) ? HANDLE_FROM_PARENT : HANDLE_FROM_ANYONE);
+    uint32_t handle = (uint32_t)luaL_checknumber(L, 1);
+    int policy = lua_toboolean(L, 2) ? HANDLE_FROM_PARENT : HANDLE_FROM_ANYONE;
+
+    if (handle == HANDLE_NONE || handle == HANDLE_CALL)
+        policy |= HANDLE_WINDOW;
+    handle = vm_listen(vm, handle, (enum handle_policy)policy);
 
     vm_note_handle(vm, handle);
     lua_pushnumber(L, handle);
@@ -315,8 +327,18 @@ core_unlisten(lua_State *L)
     struct vm *vm = self(L);
     uint32_t handle = (uint32_t)luaL_checknumber(L, 1);
 
-    if (vm_forget_handle(vm, handle))
+    if (vm_forget_handle(vm, handle)) {
+        credit_pay(vm, handle, true);
         router_unlisten(vm->router, handle);
+    }
+    return 0;
+}
+
+/* credit(handle): what came for this receiver was taken; its senders may go on */
+static int
+core_credit(lua_State *L)
+{
+    credit_pay(self(L), (uint32_t)luaL_checknumber(L, 1), false);
     return 0;
 }
 
@@ -445,6 +467,7 @@ static const luaL_Reg functions[] = {
     {"scan", core_scan},
     {"listen", core_listen},
     {"unlisten", core_unlisten},
+    {"credit", core_credit},
     {"pack", core_pack},
     {"unpack", core_unpack},
     {"stats", vm_core_stats},
@@ -465,6 +488,7 @@ static const struct {
 } handles[] = {
     {"HELLO", HANDLE_HELLO},
     {"DEAD", HANDLE_DEAD},
+    {"CREDIT", HANDLE_CREDIT},
     {"THREAD", HANDLE_THREAD},
     {"CALL", HANDLE_CALL},
     {"RUN", HANDLE_RUN},

@@ -123,6 +123,7 @@ vm_move_handle(struct vm *from, uint32_t handle, struct vm *to)
         return false;
     vm_note_handle(to, handle);
     loop_sync(router_loop(from->router), move, &m);
+    credit_pay(from, handle, true); /* what is in its inbox moves with it */
     return true;
 }
 
@@ -134,6 +135,7 @@ vm_attach(lua_State *L, struct router *r)
     vm->L = L;
     vm->router = r;
     vm->mailbox = mailbox_create(router_loop(r));
+    vm->credit = credit_create();
     vm->handle = router_listen_mailbox(r, 0, HANDLE_FROM_ANYONE, vm->mailbox);
     vm->answers = vm_listen(vm, 0, HANDLE_FROM_ANYONE);
     lua_pushlightuserdata(L, (void *)(uintptr_t)&vm_key);
@@ -170,6 +172,7 @@ void
 vm_detach(struct vm *vm)
 {
     vm_stop_listening(vm);
+    credit_destroy(vm);
     mailbox_destroy(vm->mailbox);
     free(vm->listening);
     free(vm);

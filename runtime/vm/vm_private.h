@@ -12,7 +12,20 @@ struct vm {
     uint32_t answers;    /* where calls are answered: with values */
     uint32_t *listening; /* other handles, for vm_detach */
     size_t listening_count;
+    struct credit *credit;
 };
+
+/* ---- credit.c: flow control; all for the VM's own thread ---- */
+
+struct credit *credit_create(void);
+void credit_destroy(struct vm *vm);
+/* May m go? It is counted then. If not, the mailbox gets HANDLE_CREDIT when it is worth to try again. */
+bool credit_admit(struct vm *vm, const struct context *to, const struct msg *m);
+/* m was taken out of the mailbox. */
+void credit_owe(struct vm *vm, const struct msg *m);
+/* The script has taken what came for a receiver: pays the senders, where that is worth a message. `all`:
+ * everything, for a handle that goes. */
+void credit_pay(struct vm *vm, uint32_t handle, bool all);
 
 /* stats.c */
 int vm_core_stats(lua_State *L);

@@ -191,15 +191,6 @@ describe("cancelling a thread", function()
         assert.are.equal(0, count_threads())
     end)
 
-    it("that has not begun keeps it from that", function()
-        local path = os.tmpname()
-        os.remove(path)
-        local t = orrery.thread(function(to) io.open(to, "w"):close() end, path)
-        t:cancel()
-        assert.are.equal("cancelled", remote.failure(t.get, t, 5).code)
-        os.remove(path) -- it may have been faster
-    end)
-
     it("lets it clean up, and waits for that", function()
         local r = orrery.receiver()
         local t = orrery.thread(function(to, seconds)
@@ -516,19 +507,24 @@ describe("the end of a program with threads", function()
 
     it("tells them to end, and waits", function()
         local said, why = run [[
-            local function forever(word)
+            local r = orrery.receiver()
+            orrery.thread(function(to)
                 local api = require "orrery"
+                to:send "begun"
                 local ok, err = pcall(api.sleep, 1000)
-                io.stdout:write(word, " ", tostring(ok), " ", err.code, "\n")
+                io.stdout:write("one ", tostring(ok), " ", err.code, "\n")
                 io.stdout:flush()
-            end
-            orrery.thread(forever, "one")
-            orrery.thread(function() while true do pcall(require("orrery").sleep, 0.01) end end)
+            end, r:sender())
+            orrery.thread(function(to)
+                to:send "begun"
+                while true do pcall(require("orrery").sleep, 0.01) end
+            end, r:sender())
+            r:get()
+            r:get()
             say "over"
         ]]
         assert.are.equal("", why)
-        assert.matches("^over\n", said)
-        assert.matches("one false closed\n", said)
+        assert.are.equal("over\none false closed\n", said)
     end)
 
     it("is that of its threads where the script has ended", function()
