@@ -233,15 +233,29 @@ end_of_pass(struct ssh_session *s)
     return -EAGAIN;
 }
 
+/*
+ * Left to itself, libssh2 reads and decrypts all that there is, as much as the window allows, before it
+ * gives any of it: the caches are cold by then, and nobody else worked in the meantime. So each call gets
+ * the bytes of one recv, and none while what it wants is there already.
+ */
 static ssize_t
 op_read(struct transport *t, void *p, size_t n)
 {
     struct ssh_session *s = (struct ssh_session *)t;
+    uint8_t stage[SSH_STAGE];
+    unsigned long ready = 0;
     ssize_t rc;
 
+    libssh2_channel_window_read_ex(s->channel, &ready, NULL);
+    s->stage = stage;
+    s->enough = ready >= n;
     s->mode = SSH_READING;
     rc = read_stream(s, 0, p, n);
     s->mode = SSH_QUIET;
+    s->stage = NULL;
+    if (s->staged.iov_len > 0) /* an error, or the end: libssh2 reads on with the next call */
+        buf_append(&s->in, s->staged.iov_base, s->staged.iov_len);
+    s->staged.iov_len = 0;
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return end_of_pass(s);
     if (rc < 0)

@@ -22,7 +22,7 @@
 /* What libssh2's callbacks may do at the moment. */
 enum ssh_mode {
     SSH_CONNECTING, /* recv into a small buffer: libssh2 reads the banner byte by byte */
-    SSH_READING,    /* recv straight into libssh2, until the socket is empty */
+    SSH_READING,    /* recv until the socket is empty */
     SSH_QUIET,      /* no system call: recv answers EAGAIN, send only queues */
     SSH_GONE        /* being freed: recv fails, send throws away */
 };
@@ -32,13 +32,16 @@ struct ssh_session {
     LIBSSH2_SESSION *session;
     LIBSSH2_CHANNEL *channel;
     enum ssh_mode mode;
-    bool drained;     /* a short recv said that the socket is empty; holds for one read pass */
-    bool full;        /* a short send said that the socket is full; holds until flush() */
-    bool closed;      /* recv gave 0 */
-    int sock_errno;   /* recv or send failed with it */
-    struct buf in;    /* SSH_CONNECTING only: received, not yet taken by libssh2 */
-    struct buf out;   /* ciphertext that the socket did not take yet */
-    struct buf held;  /* plaintext that write() took and a rekey keeps back */
+    bool drained;        /* a short recv said that the socket is empty; holds for one read pass */
+    bool full;           /* a short send said that the socket is full; holds until flush() */
+    bool closed;         /* recv gave 0 */
+    int sock_errno;      /* recv or send failed with it */
+    struct buf in;       /* received, not yet taken by libssh2 */
+    uint8_t *stage;      /* while op_read runs: SSH_STAGE bytes to receive into, once; else NULL */
+    bool enough;         /* the same: no more of that */
+    struct iovec staged; /* the part of stage that libssh2 has not taken yet */
+    struct buf out;      /* ciphertext that the socket did not take yet */
+    struct buf held;     /* plaintext that write() took and a rekey keeps back */
     size_t adjusting; /* a window adjustment that a rekey interrupted; must be repeated as it is */
     bool want_eof;    /* shutdown() came while a rekey kept data back */
     bool sent_eof;
@@ -60,6 +63,9 @@ int session_flush(struct ssh_session *s);
 bool session_lost(const struct ssh_session *s);
 
 extern const struct transport_ops ssh_channel_ops;
+
+/* libssh2 asks for 16 KiB at a time. One recv that takes more costs less. */
+#define SSH_STAGE (64 << 10)
 
 /* How long a blocking step may take. */
 struct ssh_wait {

@@ -72,6 +72,31 @@ receive(struct ssh_session *s, void *p, size_t n)
     return got;
 }
 
+/* One recv for several packets. Negative: nothing came, or this call had its recv. */
+static ssize_t
+receive_ahead(struct ssh_session *s)
+{
+    ssize_t got;
+
+    if (s->enough)
+        return -EAGAIN;
+    s->enough = true;
+    got = receive(s, s->stage, SSH_STAGE);
+    s->staged = (struct iovec){s->stage, got > 0 ? (size_t)got : 0};
+    return got;
+}
+
+static ssize_t
+take_staged(struct ssh_session *s, void *p, size_t n)
+{
+    if (n > s->staged.iov_len)
+        n = s->staged.iov_len;
+    memcpy(p, s->staged.iov_base, n);
+    s->staged.iov_base = (uint8_t *)s->staged.iov_base + n;
+    s->staged.iov_len -= n;
+    return (ssize_t)n;
+}
+
 static ssize_t
 on_recv(libssh2_socket_t fd, void *p, size_t n, int flags, void **abstract)
 {
@@ -92,8 +117,13 @@ on_recv(libssh2_socket_t fd, void *p, size_t n, int flags, void **abstract)
         buf_commit(&s->in, (size_t)got);
     }
     have = buf_len(&s->in);
-    if (have == 0)
+    if (have == 0 && !s->stage)
         return receive(s, p, n);
+    if (have == 0) {
+        ssize_t got = s->staged.iov_len > 0 ? 1 : receive_ahead(s);
+
+        return got < 0 ? got : take_staged(s, p, n);
+    }
     if (n > have)
         n = have;
     memcpy(p, buf_head(&s->in), n);

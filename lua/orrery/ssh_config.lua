@@ -42,10 +42,13 @@ pcall(ffi.cdef, [[
         unsigned uid, gid;
         char *gecos, *dir, *shell;
     };
-    struct orrery_passwd *orrery_getpwuid(unsigned uid) __asm__("getpwuid");
+    int orrery_getpwuid(unsigned uid, struct orrery_passwd *entry, char *text, size_t size,
+        struct orrery_passwd **found) __asm__("getpwuid_r");
     unsigned orrery_getuid(void) __asm__("getuid");
     int orrery_gethostname(char *name, size_t n) __asm__("gethostname");
 ]])
+
+local PASSWD_SIZE = 2 ^ 14 -- more than any entry of the password database needs
 
 --- What is asked of the machine; a table so that specs can put their own in its place.
 local system = {}
@@ -55,8 +58,9 @@ M.system = system
 ---@return string home, string user, integer uid
 function system.user()
     local uid = ffi.C.orrery_getuid()
-    local entry = ffi.C.orrery_getpwuid(uid)
-    if entry == nil then
+    local entry, found = ffi.new "struct orrery_passwd", ffi.new "struct orrery_passwd *[1]"
+    local text = ffi.new("char[?]", PASSWD_SIZE)
+    if ffi.C.orrery_getpwuid(uid, entry, text, PASSWD_SIZE, found) ~= 0 or found[0] == nil then
         return os.getenv("HOME") or "/", os.getenv("USER") or tostring(uid), uid
     end
     return ffi.string(entry.dir), ffi.string(entry.name), uid

@@ -42,27 +42,12 @@ take_jobs(struct file_service *s)
     }
 }
 
-static void
-credit_all(struct file_service *s)
-{
-    struct transfer *t;
-    while ((t = TAILQ_FIRST(&s->uncredited)))
-        sink_credit(t);
-}
-
 /* The next message; NULL when there is something else to do. */
 static struct msg *
 take_message(struct file_service *s)
 {
-    struct msg *m;
     if (!TAILQ_EMPTY(&s->ready))
         return mailbox_take(s->mb, 0);
-    if (!TAILQ_EMPTY(&s->uncredited)) {
-        m = mailbox_take(s->mb, 0);
-        if (m)
-            return m;
-        credit_all(s);
-    }
     return mailbox_take(s->mb, TAILQ_EMPTY(&s->retry) ? -1 : s->retry_at);
 }
 
@@ -176,7 +161,6 @@ file_service_create(struct router *r, bool may_serve)
     STAILQ_INIT(&s->jobs);
     TAILQ_INIT(&s->ready);
     TAILQ_INIT(&s->retry);
-    TAILQ_INIT(&s->uncredited);
     router_listen(r, HANDLE_FILE, HANDLE_FROM_PARENT, &requests, s);
     s->reply = router_listen(r, 0, HANDLE_FROM_ANYONE, &answers, s);
     return s;

@@ -12,7 +12,8 @@
  * is ("bytes" are u32 length and that many bytes):
  *
  *   'G' get    asker -> source  str path
- *   'O' offer  source -> sink   str path ("" in a get), u64 size, u32 mode, str owner, str group
+ *   'O' offer  source -> sink   str path ("" in a get), u64 size, u32 mode, str owner, str group,
+ *                               u32 the largest window it can do
  *   'A' ask    sink -> source   u32 window, bytes: the digest of the sink's own file of the same size,
  *                               or none. The source compares, and sends data if its file is another
  *   'D' data   source -> sink   bytes
@@ -35,8 +36,9 @@
  * 'D' and 'Z' are bulk (FRAME_BULK) and keep their order among themselves; the others overtake them. So a
  * failure may arrive ahead of data, which then belongs to no transfer and is dropped.
  *
- * Data that was sent and not credited is at most the window, which the sink grants from a budget for
- * all its transfers and the source may undercut: many transfers at once share FILE_BUDGET.
+ * Data that was sent and not credited is at most the window. Each side takes it from a budget for all its
+ * transfers, so that many at once share FILE_BUDGET; the sink's is what holds, and is no larger than what
+ * was offered. Credit comes for a quarter of the window at a time.
  *
  * The source must be a regular file, of the same size from its offer to its end. Its permission bits
  * (0777) travel; setuid, setgid and sticky only where they are asked for by number.

@@ -68,8 +68,8 @@ enum file_state {
 
 struct transfer {
     LIST_ENTRY(transfer) link;
-    TAILQ_ENTRY(transfer) ready_link, retry_link, credit_link;
-    bool is_ready, is_retried, is_uncredited;
+    TAILQ_ENTRY(transfer) ready_link, retry_link;
+    bool is_ready, is_retried;
     struct file_service *service;
     struct context *peer; /* counted */
     uint32_t seq;
@@ -120,9 +120,8 @@ struct file_service {
     struct transfer_list table[FILE_BUCKETS];
     struct transfer_list ended;
     unsigned count;
-    struct transfer_queue ready;      /* have something to read */
-    struct transfer_queue retry;      /* have messages in their queue */
-    struct transfer_queue uncredited; /* sinks that owe credit */
+    struct transfer_queue ready; /* have something to read */
+    struct transfer_queue retry; /* have messages in their queue */
     int64_t retry_at;
     uint64_t granted[2]; /* of the budget: by sinks, by sources */
     struct buf scratch;
@@ -167,11 +166,11 @@ struct sink_offer {
     uint64_t size;
     int64_t mode;
     const char *owner, *group;
+    uint32_t window;
 };
 void sink_offered(struct transfer *t, const struct sink_offer *o);
 void sink_data(struct transfer *t, const void *p, size_t n);
 void sink_end(struct transfer *t, bool unchanged, const uint8_t content[CHECKSUM_SIZE]);
-void sink_credit(struct transfer *t);
 void sink_step(struct transfer *t);
 
 /* file_target.c */

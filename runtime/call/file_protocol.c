@@ -140,6 +140,7 @@ unpack_offer(struct offer *f, struct unpack *u)
     f->o.mode = unpack_u32(u) & 07777;
     f->o.owner = f->owner = unpack_str(u);
     f->o.group = f->group = unpack_str(u);
+    f->o.window = unpack_u32(u);
 }
 
 static void

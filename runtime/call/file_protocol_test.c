@@ -48,6 +48,7 @@ offer(struct bench *b, const char *path, uint64_t size)
     pack_u32(&m, 0644);
     pack_str(&m, "");
     pack_str(&m, "");
+    pack_u32(&m, FILE_WINDOW);
     send_kind(b, &m);
 }
 

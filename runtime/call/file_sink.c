@@ -30,10 +30,10 @@ sink_offered(struct transfer *t, const struct sink_offer *o)
 {
     struct err err;
     t->size = o->size;
-    transfer_take_window(t, FILE_WINDOW);
+    transfer_take_window(t, o->window < FILE_WINDOW ? o->window : FILE_WINDOW);
     t->sum = checksum_create();
-    if (o->size > INT64_MAX) {
-        broken(t, "an impossible size");
+    if (o->size > INT64_MAX || o->window < 2) {
+        broken(t, "an impossible size or window");
         return;
     }
     if (target_resolve(&t->target, t->path, o->size, &err) < 0 ||
@@ -77,30 +77,19 @@ sink_step(struct transfer *t)
     ask(t);
 }
 
-void
-sink_credit(struct transfer *t)
+/* For a quarter of the window at a time: a source that has used it up has at least that much under way,
+ * so credit comes when that has arrived. */
+static void
+credit(struct transfer *t, uint32_t n)
 {
     struct buf *b = &t->service->scratch;
-    if (!t->is_uncredited)
+    t->in_flight += n;
+    if (t->in_flight < t->window / 4)
         return;
-    TAILQ_REMOVE(&t->service->uncredited, t, credit_link);
-    t->is_uncredited = false;
     pack_u8(b, 'C');
     pack_u32(b, t->in_flight);
     t->in_flight = 0;
     transfer_say(t);
-}
-
-/* Credit goes out for a quarter of the window, or when the worker has nothing better to do. */
-static void
-owe_credit(struct transfer *t, uint32_t n)
-{
-    t->in_flight += n;
-    if (!t->is_uncredited)
-        TAILQ_INSERT_TAIL(&t->service->uncredited, t, credit_link);
-    t->is_uncredited = true;
-    if (t->in_flight >= t->window / 4)
-        sink_credit(t);
 }
 
 void
@@ -122,7 +111,7 @@ sink_data(struct transfer *t, const void *p, size_t n)
     }
     checksum_update(t->sum, p, n);
     t->done += n;
-    owe_credit(t, (uint32_t)n);
+    credit(t, (uint32_t)n);
 }
 
 static void

@@ -63,6 +63,8 @@ source_offer(struct transfer *t, const char *path)
     pack_u32(b, t->mode >= 0 ? (uint32_t)t->mode : t->file_mode);
     pack_str(b, t->owner);
     pack_str(b, t->group);
+    transfer_take_window(t, FILE_WINDOW);
+    pack_u32(b, t->window);
     t->state = SOURCE_OFFERED;
     transfer_say(t);
 }
@@ -133,7 +135,8 @@ start_sending(struct transfer *t)
 void
 source_asked(struct transfer *t, uint32_t window, const uint8_t *old)
 {
-    transfer_take_window(t, window < FILE_WINDOW ? window : FILE_WINDOW);
+    if (window < t->window)
+        t->window = window;
     t->sum = checksum_create();
     if (!old) {
         start_sending(t);

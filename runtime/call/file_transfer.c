@@ -265,9 +265,6 @@ transfer_end(struct transfer *t, const struct err *why, bool changed, uint64_t s
     s->granted[t->source] -= t->granted;
     t->granted = 0;
     transfer_set_ready(t, false);
-    if (t->is_uncredited)
-        TAILQ_REMOVE(&s->uncredited, t, credit_link);
-    t->is_uncredited = false;
     if (t->asker)
         answer(t, why, changed, sent);
     LIST_REMOVE(t, link);

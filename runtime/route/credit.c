@@ -1,6 +1,8 @@
 /*
  * Where flows (flow.h) meet messages: what is counted, who is cut off, and how credit travels.
  */
+#include <stdlib.h>
+
 #include "counters.h"
 #include "log.h"
 #include "mem.h"
@@ -106,4 +108,39 @@ credit_admits(struct router *r, const struct msg *m)
         stream_close(s, &why, 0);
     stream_unref(s);
     return false;
+}
+
+/* ---- mailboxes that fill up: with answers, or because a sender ignores windows ---- */
+
+/* A child that is not read until a mailbox has room again. */
+struct hold {
+    struct mailbox_hold base;
+    struct stream *stream; /* a reference */
+};
+
+static void
+on_room(struct loop_work *w)
+{
+    struct hold *h = (struct hold *)w;
+
+    stream_pause(h->stream, false);
+    stream_unref(h->stream);
+    free(h);
+}
+
+void
+router_post(struct router *r, struct mailbox *mb, struct msg *m)
+{
+    uint32_t from = m->h.auth; /* the child it came from; nobody ever stops reading from a parent */
+    struct stream *s;
+    struct hold *h;
+
+    mailbox_post(mb, m);
+    if (!mailbox_is_full(mb) || !(s = stream_of_child(r, from)))
+        return;
+    h = xcalloc(1, sizeof *h);
+    h->base.work.fn = on_room;
+    h->stream = s;
+    stream_pause(s, true);
+    mailbox_hold(mb, &h->base);
 }

@@ -12,7 +12,9 @@ struct mailbox {
     atomic_uint refs;
     struct loop *loop; /* [I] */
     struct loop_waiter waiter;
-    struct msg_queue taken; /* the taker's own: what it found at once */
+    atomic_size_t bytes;                  /* in queue and taken */
+    _Atomic(struct mailbox_hold *) holds; /* added by the loop role, taken away all at once */
+    struct msg_queue taken;               /* the taker's own: what it found at once */
     pthread_mutex_t lock;
     struct msg_queue queue; /* [lock] */
     bool woken;             /* [lock] */
@@ -49,9 +51,22 @@ mailbox_unref(struct mailbox *mb)
     free(mb);
 }
 
+static void
+release(struct mailbox *mb)
+{
+    struct mailbox_hold *h = atomic_exchange(&mb->holds, NULL), *next;
+
+    for (; h; h = next) {
+        next = h->next;
+        loop_defer(mb->loop, &h->work);
+    }
+}
+
 void
 mailbox_destroy(struct mailbox *mb)
 {
+    if (mb)
+        release(mb);
     mailbox_unref(mb);
 }
 
@@ -60,6 +75,7 @@ mailbox_post(struct mailbox *mb, struct msg *m)
 {
     bool first;
 
+    atomic_fetch_add_explicit(&mb->bytes, m->h.length, memory_order_relaxed);
     pthread_mutex_lock(&mb->lock);
     first = TAILQ_EMPTY(&mb->queue);
     TAILQ_INSERT_TAIL(&mb->queue, m, link);
@@ -95,6 +111,30 @@ look(struct mailbox *mb, unsigned *seen)
     return woken || !TAILQ_EMPTY(&mb->taken);
 }
 
+static void
+remove_bytes(struct mailbox *mb, size_t n)
+{
+    /* Either the loop sees that it is low, or we see that somebody waits for that. */
+    if (atomic_fetch_sub(&mb->bytes, n) - n < MAILBOX_LOW && atomic_load(&mb->holds))
+        release(mb);
+}
+
+bool
+mailbox_is_full(const struct mailbox *mb)
+{
+    return atomic_load_explicit(&mb->bytes, memory_order_relaxed) > MAILBOX_HIGH;
+}
+
+void
+mailbox_hold(struct mailbox *mb, struct mailbox_hold *h)
+{
+    h->next = atomic_load(&mb->holds);
+    while (!atomic_compare_exchange_weak(&mb->holds, &h->next, h))
+        ;
+    if (atomic_load(&mb->bytes) < MAILBOX_LOW)
+        release(mb);
+}
+
 struct msg *
 mailbox_take(struct mailbox *mb, int64_t deadline_ms)
 {
@@ -111,9 +151,17 @@ mailbox_take(struct mailbox *mb, int64_t deadline_ms)
         loop_wait(mb->loop, &mb->waiter, seen, deadline_ms);
     }
     m = TAILQ_FIRST(&mb->taken);
-    if (m)
-        TAILQ_REMOVE(&mb->taken, m, link);
+    if (!m)
+        return NULL;
+    TAILQ_REMOVE(&mb->taken, m, link);
+    remove_bytes(mb, m->h.length);
     return m;
+}
+
+void
+mailbox_nap(struct mailbox *mb, int64_t deadline_ms)
+{
+    loop_wait(mb->loop, &mb->waiter, atomic_load(&mb->waiter.news), deadline_ms);
 }
 
 bool
@@ -137,6 +185,8 @@ mailbox_move(struct mailbox *from, uint32_t handle, struct mailbox *to)
             continue;
         TAILQ_REMOVE(&from->taken, m, link);
         TAILQ_INSERT_TAIL(&moved, m, link);
+        remove_bytes(from, m->h.length);
+        atomic_fetch_add(&to->bytes, m->h.length);
     }
     pthread_mutex_lock(&to->lock);
     TAILQ_CONCAT(&to->queue, &moved, link);

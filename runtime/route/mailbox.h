@@ -28,6 +28,19 @@ struct mailbox *mailbox_ref(struct mailbox *mb);
 void mailbox_unref(struct mailbox *mb);
 /* Takes m. */
 void mailbox_post(struct mailbox *mb, struct msg *m);
+
+/* Where a mailbox holds this much, who fills it is to be stopped until it holds less than LOW. */
+#define MAILBOX_HIGH (16u << 20)
+#define MAILBOX_LOW (4u << 20)
+/* Somebody who waits for that. */
+struct mailbox_hold {
+    struct loop_work work; /* deferred when the mailbox is low, or destroyed */
+    struct mailbox_hold *next;
+};
+/* Is it above MAILBOX_HIGH? Any thread. */
+bool mailbox_is_full(const struct mailbox *mb);
+/* Adds one, for a mailbox that has a loop. Loop role only. */
+void mailbox_hold(struct mailbox *mb, struct mailbox_hold *h);
 /* The oldest message (owned by the caller), or NULL when the deadline (clock_ms; -1: none) passed or
  * mailbox_wake was called. */
 struct msg *mailbox_take(struct mailbox *mb, int64_t deadline_ms);
@@ -36,6 +49,8 @@ bool mailbox_has(const struct mailbox *mb);
 /* Moves what is there for one handle to another mailbox, in order. For the taker of `from`, while nothing
  * posts to the handle. */
 void mailbox_move(struct mailbox *from, uint32_t handle, struct mailbox *to);
+/* Runs the loop, or sleeps, for a while: until the deadline, or until something new is there. */
+void mailbox_nap(struct mailbox *mb, int64_t deadline_ms);
 /* Makes one mailbox_take, the current or the next, return NULL. Async-signal-safe: no. */
 void mailbox_wake(struct mailbox *mb);
 

@@ -51,6 +51,12 @@ router_destroy(struct router *r)
     free(r);
 }
 
+size_t
+router_backlog(const struct router *r)
+{
+    return r->parent ? stream_queued(r->parent) : 0;
+}
+
 struct flows *
 router_flows(struct router *r)
 {
@@ -339,6 +345,7 @@ router_reply(struct router *r, const struct frame_header *to, struct msg *m)
     }
     m->h.handle = to->reply;
     m->h.seq = to->seq;
+    m->owed = true;
     if (router_send(c, m, NULL) < 0)
         log_debug("route", "the answer to context %u is lost with it", to->src);
     context_unref(c);
@@ -462,7 +469,7 @@ router_announce(struct router *r, struct context *c, const struct err *why)
 static void
 post_message(struct router *r, struct msg *m, void *arg)
 {
-    mailbox_post(arg, m);
+    router_post(r, arg, m);
 }
 
 static void

@@ -93,10 +93,17 @@ void router_reply(struct router *r, const struct frame_header *to, struct msg *m
 /* The same with an error. */
 void router_reply_error(struct router *r, const struct frame_header *to, const struct err *err);
 
+/* Bytes that wait to be sent to the parent. Any thread. */
+size_t router_backlog(const struct router *r);
+
 /* Windows of what this process sends: see flow.h. */
 struct flows *router_flows(struct router *r);
 /* Of what `peer` sent to a handle with HANDLE_WINDOW so many bytes (flow_cost) were taken. Any thread. */
 void router_credit(struct router *r, uint32_t peer, uint32_t handle, uint32_t bytes);
+
+/* Posts m (taken), which came in for this process, to a mailbox that has a loop. A child that has filled
+ * it is not read until there is room again. Loop role. */
+void router_post(struct router *r, struct mailbox *mb, struct msg *m);
 
 /* Lets context `a` send to `b`, and `b` answer, by way of this one, until one of them is lost; the other
  * hears of that. Only to dynamic handles: since nobody guesses these, `b` reaches of `a` what `a` has given

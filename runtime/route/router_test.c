@@ -27,19 +27,20 @@ test_policy(void **state)
 {
     struct hub *x = *state;
     uint32_t handle = router_listen_mailbox(x->router, 0, HANDLE_FROM_PARENT, x->mb);
-    struct frame_header h = {.dst = 5, .src = 6, .auth = 1, .handle = handle, .reply = 9, .seq = 3};
+    struct frame_header h = {
+        .dst = 5, .src = 6, .auth = 1, .handle = handle, .reply = 99, .seq = 3};
     struct msg *m;
 
     link_say(&x->links[1], h); /* its child claims the controller's authority */
-    m = link_hear(&x->links[1]);
-    assert_int_equal(m->h.handle, 9);
+    m = link_answer(&x->links[1]);
+    assert_int_equal(m->h.handle, 99);
     assert_int_equal(m->h.seq, 3);
     assert_int_equal(dead_code(m), ERR_DENIED);
     msg_unref(m);
     h.src = 1;
     h.auth = 33;
     link_say(&x->links[0], h); /* the parent passes on what a sibling wants */
-    m = link_hear(&x->links[0]);
+    m = link_answer(&x->links[0]);
     assert_int_equal(m->h.dst, 1);
     assert_int_equal(dead_code(m), ERR_DENIED);
     msg_unref(m);

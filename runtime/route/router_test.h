@@ -208,6 +208,19 @@ link_hear(struct link *l)
     return m;
 }
 
+/* The next that is not credit. */
+static inline struct msg *
+link_answer(struct link *l)
+{
+    struct msg *m = link_hear(l);
+
+    while (m->h.handle == HANDLE_CREDIT) {
+        msg_unref(m);
+        m = link_hear(l);
+    }
+    return m;
+}
+
 /* The code that a DEAD message carries. */
 static inline int
 dead_code(struct msg *m)

@@ -276,14 +276,15 @@ put(struct stream *s, struct msg *m)
 
 /* Lock held. */
 static int
-refuse(struct stream *s, const struct frame_header *h, struct err *err)
+refuse(struct stream *s, const struct msg *m, struct err *err)
 {
+    const struct frame_header *h = &m->h;
     size_t queued = outq_bytes(&s->out), limit = STREAM_QUEUE_MAX;
 
     if (s->state >= CLOSING)
         return err_set(err, s->why.code, "%s", s->why.msg);
     /* A message that has begun to be forwarded goes on: half of it is of no use to anybody. */
-    if (queued <= limit || (h->flags & FRAME_CONT))
+    if (queued <= limit || m->owed || (h->flags & FRAME_CONT))
         return 0;
     if (outq_class(h) == OUTQ_URGENT) {
         queued = s->out.urgent;
@@ -306,7 +307,7 @@ stream_send(struct stream *s, struct msg *m, struct err *err)
         count(messages_sent);
     count(send_locks);
     stream_lock(s);
-    rc = refuse(s, &m->h, err);
+    rc = refuse(s, m, err);
     if (rc == 0)
         tell = put(s, m);
     pthread_mutex_unlock(&s->lock);

@@ -258,11 +258,23 @@ push_message(lua_State *L, struct msg *m)
     return 5 + pushed;
 }
 
+/* So much may wait for a parent that does not read: then an agent starts nothing new, whose answers would
+ * have to wait, too. */
+#define BACKLOG_MAX (8u << 20)
+#define BACKLOG_NAP_MS 5
+
+static bool
+is_choked(const struct vm *vm)
+{
+    return router_backlog(vm->router) > BACKLOG_MAX;
+}
+
 /* wait(seconds or nil) -> handle, seq, src, reply, flags, payload; or, where plain values came to a
  * handle for values: ..., flags, n, the n values. Nothing when the time is over. */
 static int
 core_wait(lua_State *L)
 {
+    struct vm *vm = self(L);
     struct msg *m;
     int64_t deadline = -1;
 
@@ -272,7 +284,14 @@ core_wait(lua_State *L)
         /* Rounded up: a timer that is due in 0.2 ms must not spin until then. */
         deadline = clock_ms() + (s <= 0 ? 0 : s > 1e9 ? (int64_t)1e12 : (int64_t)ceil(s * 1e3));
     }
-    m = mailbox_take(self(L)->mailbox, deadline);
+    while (is_choked(vm)) {
+        int64_t nap = clock_ms() + BACKLOG_NAP_MS;
+
+        if (deadline >= 0 && clock_left(deadline) == 0)
+            return 0;
+        mailbox_nap(vm->mailbox, deadline >= 0 && deadline < nap ? deadline : nap);
+    }
+    m = mailbox_take(vm->mailbox, deadline);
     return m ? push_message(L, m) : 0;
 }
 
@@ -282,7 +301,7 @@ core_next(lua_State *L)
 {
     struct mailbox *mb = self(L)->mailbox;
 
-    return mailbox_has(mb) ? push_message(L, mailbox_take(mb, 0)) : 0;
+    return mailbox_has(mb) && !is_choked(self(L)) ? push_message(L, mailbox_take(mb, 0)) : 0;
 }
 
 /* scan(payload) -> number of values, or nil, text: see scan.h */
@@ -477,8 +496,6 @@ static const luaL_Reg functions[] = {
     {"log", core_log},
     {"log_level", core_log_level},
     {"log_open", core_log_open},
-    {"stats", vm_core_stats},
-    {"counters", vm_core_counters},
     {NULL, NULL},
 };
 

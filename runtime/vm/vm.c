@@ -70,7 +70,7 @@ vm_new_state(void)
 static void
 post(struct router *r, struct msg *m, void *arg)
 {
-    mailbox_post(arg, m);
+    router_post(r, arg, m);
 }
 
 static const struct handle_ops posting = {.message = post};

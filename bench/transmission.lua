@@ -1,0 +1,189 @@
+-- What one message costs: system calls, task switches, locks, wake-ups.
+
+local report = require "lib.report"
+local run = require "lib.run"
+local watch = require "lib.watch"
+
+local COUNT = 100 -- messages of each kind, 2 ms apart
+local PHASES = { "nothing", "send", "call" }
+
+local KINDS = { -- of system calls
+    sendto = "write", sendmsg = "write", write = "write", writev = "write",
+    recvfrom = "read", recvmsg = "read", read = "read", readv = "read",
+    epoll_wait = "wait", epoll_pwait = "wait", epoll_pwait2 = "wait", poll = "wait", ppoll = "wait",
+    select = "wait", pselect6 = "wait", futex = "futex", epoll_ctl = "epoll_ctl",
+}
+
+local function add(counts, name)
+    counts[name] = (counts[name] or 0) + 1
+end
+
+-- Counts by phase: calls of each process ("sshd.calls") and of the sending thread between the marks
+-- around each message ("sender.write").
+local function count_calls(trace, sender)
+    local counts, phase, sending = { nothing = {}, send = {}, call = {} }, nil, false
+    for thread, role, _, call in trace:finish() do
+        local name = call:match("^[%w_]+")
+        local mark = call:match('"/bench%-mark%-([%w-]+)"')
+        if mark == "phase-over" then
+            phase = nil
+        elseif mark and mark:find("^phase") then
+            phase = counts[mark:match("phase%-(.*)")]
+        elseif mark then
+            sending = mark == "begin"
+        elseif phase and role then
+            add(phase, role .. ".calls")
+            add(phase, "all.calls")
+            if name == "epoll_ctl" and role == "controller" then add(phase, "epoll_ctl") end
+            if sending and thread == sender then add(phase, "sender." .. (KINDS[name] or "other")) end
+        end
+    end
+    return counts
+end
+
+-- Runs the three phases without being watched closely; what the program and /proc counted, by phase.
+local function counted(program)
+    local counts = {}
+    for _, phase in ipairs(PHASES) do
+        local before = program:usage()
+        local figures = program:phase(phase)
+        if not figures then return nil end
+        for role, switches in pairs((program:usage())) do
+            figures[role .. ".switches"] = switches - before[role]
+        end
+        counts[phase] = figures
+    end
+    return counts
+end
+
+local function traced(program)
+    local trace = program:trace()
+    local complete = true
+    for _, phase in ipairs(PHASES) do complete = complete and program:phase(phase) end
+    local counts = count_calls(trace, program.roles.controller)
+    return complete and counts
+end
+
+-- What a message adds to a pause without one, for each figure.
+local function per_message(figures, counts, known)
+    for _, phase in ipairs { "send", "call" } do
+        for name in pairs(known) do
+            local all, idle = counts[phase][name] or 0, counts.nothing[name] or 0
+            figures[phase .. "." .. name] = (all - idle) / COUNT
+        end
+    end
+end
+
+local function names_in(counts, names)
+    for _, figures in pairs(counts) do
+        for name in pairs(figures) do names[name] = true end
+    end
+    return names
+end
+
+local function measure(place, target, command)
+    local program, why = watch.start(place, target, command)
+    if not program then return nil, { why } end
+    local plain = counted(program)
+    local calls = plain and traced(program)
+    why = program:finish()
+    if not calls then return nil, { why } end
+    local figures = {}
+    per_message(figures, plain, names_in(plain, {}))
+    local always = {}
+    for _, kind in ipairs { "write", "read", "wait", "futex", "epoll_ctl", "other" } do
+        always["sender." .. kind] = true
+    end
+    for role in pairs(program.roles) do always[role .. ".calls"] = true end
+    always["epoll_ctl"] = true
+    per_message(figures, calls, names_in(calls, always))
+    return figures
+end
+
+local function mode(name, send, transport, spin, at_home)
+    return {
+        name = name,
+        figures = function(place)
+            local target = at_home and "local" or place.host
+            return measure(place, target,
+                run.orrery(place, "transmission", target, send, transport, spin, COUNT))
+        end,
+    }
+end
+
+local function mitogen(name, target_of)
+    return {
+        name = name, peer = true,
+        figures = function(place)
+            local target = target_of(place)
+            return measure(place, target, run.mitogen(place, "transmission", target, COUNT))
+        end,
+    }
+end
+
+local function rows(phase)
+    local prefix = phase .. "."
+    return {
+        { "over SSH" },
+        { "  Mitogen", "mitogen ssh", prefix },
+        { "  deferred, ssh(1)", "deferred openssh", prefix },
+        { "  optimistic, ssh(1)", "optimistic openssh", prefix },
+        { "  optimistic, in-process", "optimistic libssh2", prefix },
+        { "  the same, spinning", "spinning libssh2", prefix },
+        { "to a child on this machine" },
+        { "  Mitogen", "mitogen local", prefix },
+        { "  deferred", "deferred local", prefix },
+        { "  optimistic", "optimistic local", prefix },
+        { "two hops", note = "not yet: children cannot open children" },
+        { "sibling to sibling", note = "not yet: siblings may not talk" },
+    }
+end
+
+local function controller_table(title, phase)
+    return {
+        title = title .. ": the controller's part",
+        columns = {
+            { "sender: writes", "sender.write", "%.2f" }, { "reads", "sender.read", "%.2f" },
+            { "waits", "sender.wait", "%.2f" }, { "futexes", "sender.futex", "%.2f" },
+            { "poller", "sender.epoll_ctl", "%.2f" }, { "other", "sender.other", "%.2f" },
+            { "locks", "send_locks", "%.2f" }, { "process: poller", "epoll_ctl", "%.2f" },
+            { "wake-ups", "loop_wakeups", "%.2f" }, { "loop turns", "loop_turns", "%.2f" },
+            { "switches", "controller.switches", "%.2f" },
+        },
+        rows = rows(phase),
+    }
+end
+
+local function process_table(title, phase)
+    local columns = {}
+    for _, what in ipairs { "calls", "switches" } do
+        for _, role in ipairs { "controller", "ssh", "sshd", "agent" } do
+            local head = role == "controller" and ("%s: %s"):format(what, role) or role == "ssh" and "ssh(1)" or role
+            columns[#columns + 1] = { head, role .. "." .. what, "%.2f" }
+        end
+    end
+    table.insert(columns, 5, { "all", "all.calls", "%.2f" })
+    return { title = title .. ": system calls and voluntary switches", columns = columns, rows = rows(phase) }
+end
+
+local function localhost() return "local" end
+local function host(place) return place.host end
+
+report.run {
+    name = "transmission",
+    rounds = 1,
+    subjects = {
+        mitogen("mitogen ssh", host),
+        mode("deferred openssh", "deferred", "openssh", 0),
+        mode("optimistic openssh", "optimistic", "openssh", 0),
+        mode("optimistic libssh2", "optimistic", "libssh2", 0),
+        mode("spinning libssh2", "optimistic", "libssh2", -1),
+        mitogen("mitogen local", localhost),
+        mode("deferred local", "deferred", "", 0, true),
+        mode("optimistic local", "optimistic", "", 0, true),
+    },
+    tables = {
+        controller_table("one send", "send"), process_table("one send", "send"),
+        controller_table("one round trip", "call"), process_table("one round trip", "call"),
+    },
+}
