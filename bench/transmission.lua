@@ -5,7 +5,10 @@ local run = require "lib.run"
 local watch = require "lib.watch"
 
 local COUNT = 100 -- messages of each kind, 2 ms apart
-local PHASES = { "nothing", "send", "call" }
+local PHASES = { "nothing", "send", "call", "calls" }
+-- How many messages a phase has, and the phase that has all of it but them.
+local MESSAGES = { send = COUNT, call = COUNT, calls = 10 * COUNT }
+local WITHOUT = { send = "nothing", call = "nothing" }
 
 local KINDS = { -- of system calls
     sendto = "write", sendmsg = "write", write = "write", writev = "write",
@@ -21,7 +24,8 @@ end
 -- Counts by phase: calls of each process ("sshd.calls") and of the sending thread between the marks
 -- around each message ("sender.write").
 local function count_calls(trace, sender)
-    local counts, phase, sending = { nothing = {}, send = {}, call = {} }, nil, false
+    local counts, phase, sending = {}, nil, false
+    for _, name in ipairs(PHASES) do counts[name] = {} end
     for thread, role, _, call in trace:finish() do
         local name = call:match("^[%w_]+")
         local mark = call:match('"/bench%-mark%-([%w-]+)"')
@@ -41,7 +45,7 @@ local function count_calls(trace, sender)
     return counts
 end
 
--- Runs the three phases without being watched closely; what the program and /proc counted, by phase.
+-- Runs the phases without being watched closely; what the program and /proc counted, by phase.
 local function counted(program)
     local counts = {}
     for _, phase in ipairs(PHASES) do
@@ -66,10 +70,10 @@ end
 
 -- What a message adds to a pause without one, for each figure.
 local function per_message(figures, counts, known)
-    for _, phase in ipairs { "send", "call" } do
+    for phase, messages in pairs(MESSAGES) do
+        local without = counts[WITHOUT[phase]] or {}
         for name in pairs(known) do
-            local all, idle = counts[phase][name] or 0, counts.nothing[name] or 0
-            figures[phase .. "." .. name] = (all - idle) / COUNT
+            figures[phase .. "." .. name] = ((counts[phase][name] or 0) - (without[name] or 0)) / messages
         end
     end
 end
@@ -148,7 +152,7 @@ local function controller_table(title, phase)
             { "poller", "sender.epoll_ctl", "%.2f" }, { "other", "sender.other", "%.2f" },
             { "locks", "send_locks", "%.2f" }, { "process: poller", "epoll_ctl", "%.2f" },
             { "wake-ups", "loop_wakeups", "%.2f" }, { "loop turns", "loop_turns", "%.2f" },
-            { "switches", "controller.switches", "%.2f" },
+            { "sender: switches", "sender.switches", "%.2f" },
         },
         rows = rows(phase),
     }
@@ -185,5 +189,7 @@ report.run {
     tables = {
         controller_table("one send", "send"), process_table("one send", "send"),
         controller_table("one round trip", "call"), process_table("one round trip", "call"),
+        controller_table("one of many round trips in a row", "calls"),
+        process_table("one of many round trips in a row", "calls"),
     },
 }

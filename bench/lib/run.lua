@@ -8,7 +8,7 @@ struct bench_timespec { long seconds, nanoseconds; };
 int clock_gettime(int clock, struct bench_timespec *now);
 ]]
 
-local CLOCK_MONOTONIC = 1
+local CLOCK_REALTIME, CLOCK_MONOTONIC = 0, 1
 local LIMIT = 120 -- seconds until a program is given up
 
 local function variable(name)
@@ -41,12 +41,17 @@ M.places = {
     },
 }
 
----@return number seconds on a monotonic clock
-function M.now()
+local function seconds_on(clock)
     local t = ffi.new("struct bench_timespec")
-    ffi.C.clock_gettime(CLOCK_MONOTONIC, t)
+    ffi.C.clock_gettime(clock, t)
     return tonumber(t.seconds) + tonumber(t.nanoseconds) / 1e9
 end
+
+---@return number seconds on a monotonic clock
+function M.now() return seconds_on(CLOCK_MONOTONIC) end
+
+---@return number seconds since 1970
+function M.wall() return seconds_on(CLOCK_REALTIME) end
 
 ---@return string word for sh
 function M.quote(word)

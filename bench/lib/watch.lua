@@ -2,7 +2,8 @@
 --
 -- A watched program prints "ready PID AGENT" once it is open, PID its own number and AGENT that of an
 -- agent as its host knows it. Then it runs the phases that it is told on stdin, one in a line, and says
--- "done" after each; lines "name value" before that are figures of the phase. It ends with its stdin.
+-- "done" after each; lines "name value" before that are figures of the phase, and "waiting" invites to
+-- look at it now. It ends with its stdin.
 
 local run = require "lib.run"
 
@@ -89,13 +90,15 @@ end
 
 --- Has it run a phase.
 ---@param name string
+---@param meanwhile? fun() called when it says that it waits
 ---@return table<string, number>? figures that it printed; nil where it ended instead
-function Watched:phase(name)
+function Watched:phase(name, meanwhile)
     self.input:write(name, "\n")
     self.input:flush()
     local figures = {}
     for line in self.output:lines() do
         if line == "done" then return figures end
+        if line == "waiting" then meanwhile() end
         local key, value = line:match("^(%S+) (%S+)$")
         if key then figures[key] = tonumber(value) end
     end

@@ -3,6 +3,7 @@
 TARGET is "local" or a host of the lab. Prints lines "name value", as all programs of bench/ do.
 """
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -167,17 +168,22 @@ def transmission(router, target, count):
         "nothing": lambda: None,
         "send": lambda: sender.send(value),
         "call": lambda: context.call(echo, value),
+        "calls": lambda: [context.call(echo, value) for _ in range(10 * int(count))],
     }
     print("ready %d %d" % (os.getpid(), context.call(os.getpid)), flush=True)
     for line in sys.stdin:
         phase = line.strip()
+        slept = 0
         mark("phase-" + phase)
-        for _ in range(int(count)):
+        for _ in range(1 if phase == "calls" else int(count)):
             time.sleep(0.002)
+            before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
             mark("begin")
             work[phase]()
             mark("end")
+            slept += resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
         time.sleep(0.05)
+        figure("sender.switches", slept)
         mark("phase-over")
         print("done", flush=True)
 

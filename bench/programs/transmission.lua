@@ -1,6 +1,8 @@
 -- transmission.lua TARGET SEND TRANSPORT SPIN COUNT: messages one by one, each alone; see lib/watch.lua.
--- Phases: "nothing", "send", "call". Marks that strace shows stand around each message.
+-- Phases: "nothing", "send", "call" with a pause before each, and "calls" in a row. Marks that strace shows
+-- stand around each message, or around the whole row.
 
+local ffi = require "ffi"
 local orrery = require "orrery"
 local program = require "lib.program"
 
@@ -9,6 +11,7 @@ local spin, count = tonumber(arg[4]), tonumber(arg[5])
 local PAUSE = 0.002 -- seconds, so that each message is alone: a burst shares its writes
 local SETTLE = 0.05
 local WARM_UP = 100
+local ROW = 10 -- a row is so many times longer than the number of single messages
 
 if orrery.configure and spin >= 0 then orrery.configure { spin = spin } end
 local opts = { send = send }
@@ -22,17 +25,36 @@ local work = {
     call = function() ctx:call("tostring", text) end,
 }
 
+function work.calls()
+    for _ = 1, ROW * count do work.call() end
+end
+
 -- A system call that nothing else makes. Of paths that do not exist nothing is left behind.
 local function mark(name) io.open("/bench-mark-" .. name) end
 
-local function repeat_phase(fn)
-    for _ = 1, count do
+ffi.cdef "struct bench_usage { long times[4], others[12], voluntary, involuntary; };"
+ffi.cdef "int getrusage(int who, struct bench_usage *usage);"
+local RUSAGE_THREAD = 1
+local usage = ffi.new("struct bench_usage")
+
+local function switches()
+    ffi.C.getrusage(RUSAGE_THREAD, usage)
+    return tonumber(usage.voluntary)
+end
+
+-- Returns how often this thread went to sleep over its messages.
+local function run_phase(phase)
+    local fn, slept = work[phase], 0
+    for _ = 1, phase == "calls" and 1 or count do
         orrery.sleep(PAUSE)
+        local before = switches()
         mark "begin"
         fn()
         mark "end"
+        slept = slept + switches() - before
     end
     orrery.sleep(SETTLE)
+    return slept
 end
 
 local function stats() return orrery.stats and orrery.stats() or {} end
@@ -43,7 +65,7 @@ print(("ready %d %d"):format(program.pid(), ctx:info().pid))
 for phase in io.lines() do
     mark("phase-" .. phase)
     local before = stats()
-    repeat_phase(work[phase])
+    program.print("sender.switches", run_phase(phase))
     for name, value in pairs(stats()) do program.print(name, value - before[name]) end
     mark "phase-over"
     print "done"

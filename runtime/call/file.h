@@ -38,7 +38,7 @@
  *
  * Data that was sent and not credited is at most the window. Each side takes it from a budget for all its
  * transfers, so that many at once share FILE_BUDGET; the sink's is what holds, and is no larger than what
- * was offered. Credit comes for a quarter of the window at a time.
+ * was offered. The source uses as much of it as the path needs (file_pace.h).
  *
  * The source must be a regular file, of the same size from its offer to its end. Its permission bits
  * (0777) travel; setuid, setgid and sticky only where they are asked for by number.

@@ -4,7 +4,7 @@
  *   file.c           the service: its API, the worker thread
  *   file_transfer.c  one transfer: table, messages out, the end
  *   file_protocol.c  messages in
- *   file_source.c    the side that reads
+ *   file_source.c    the side that reads; file_pace.h: how much of it is under way
  *   file_sink.c      the side that writes
  *   file_target.c    the sink's file system: the final name, the temporary file, owner and mode
  *
@@ -23,12 +23,19 @@
 #include "blake2b.h"
 #include "checksum.h"
 #include "file.h"
+#include "file_pace.h"
 #include "mailbox.h"
 #include "mem.h"
 #include "pack.h"
 #include "router.h"
 
-enum { FILE_BUCKETS = 256, FILE_RETRY_MS = 5 };
+enum {
+    FILE_BUCKETS = 256,
+    FILE_RETRY_MS = 5,
+    FILE_CREDIT =
+        2 * FILE_CHUNK, /* a sink answers for so much at a time, or a quarter of its window */
+    FILE_LEAST = 4 * FILE_CHUNK /* a source may have this under way, however short the path */
+};
 
 /* What file_put and file_get ask of the worker. */
 struct file_job {
@@ -86,8 +93,9 @@ struct transfer {
     uint64_t size;
     uint64_t done; /* bytes read, or written */
     uint32_t window;
-    uint32_t granted;   /* what it holds of the budget */
-    uint32_t in_flight; /* source: sent and not credited. Sink: received and not credited */
+    uint32_t granted;      /* what it holds of the budget */
+    uint32_t in_flight;    /* source: sent and not credited. Sink: received and not credited */
+    struct file_pace pace; /* source */
     struct checksum *sum;
     uint8_t content[CHECKSUM_SIZE]; /* the result of sum */
     struct blake2b proof;           /* both: while they compare */

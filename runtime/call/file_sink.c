@@ -77,14 +77,14 @@ sink_step(struct transfer *t)
     ask(t);
 }
 
-/* For a quarter of the window at a time: a source that has used it up has at least that much under way,
- * so credit comes when that has arrived. */
+/* Not for each message. A source that may send no more has at least this much under way, so credit comes
+ * when that has arrived. */
 static void
 credit(struct transfer *t, uint32_t n)
 {
     struct buf *b = &t->service->scratch;
     t->in_flight += n;
-    if (t->in_flight < t->window / 4)
+    if (t->in_flight < FILE_CREDIT && t->in_flight < t->window / 4)
         return;
     pack_u8(b, 'C');
     pack_u32(b, t->in_flight);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 static const char *
 kind_of(mode_t mode)
 {
@@ -129,6 +131,7 @@ start_sending(struct transfer *t)
     t->state = SOURCE_SEND;
     t->done = 0;
     checksum_reset(t->sum);
+    pace_init(&t->pace, FILE_LEAST, t->window);
     transfer_set_ready(t, true);
 }
 
@@ -176,7 +179,7 @@ static size_t
 next_chunk(const struct transfer *t)
 {
     uint64_t n = t->size - t->done;
-    uint32_t room = t->window - t->in_flight;
+    uint32_t room = t->pace.limit > t->in_flight ? t->pace.limit - t->in_flight : 0;
     uint32_t chunk = t->window / 2 < FILE_CHUNK ? t->window / 2 : FILE_CHUNK;
     if (n > chunk)
         n = chunk;
@@ -211,6 +214,7 @@ send_step(struct transfer *t)
         checksum_update(t->sum, p + 5, n);
         t->done += n;
         t->in_flight += (uint32_t)n;
+        pace_sent(&t->pace, t->done, clock_ns());
         transfer_send(t, m);
     }
     if (t->state != SOURCE_SEND)
@@ -231,6 +235,7 @@ source_credit(struct transfer *t, uint32_t n)
         return;
     }
     t->in_flight -= n;
+    pace_credited(&t->pace, t->done - t->in_flight, clock_ns());
     if (t->state == SOURCE_SEND)
         transfer_set_ready(t, may_send(t));
 }

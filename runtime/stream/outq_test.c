@@ -205,7 +205,7 @@ test_overtaking_at_every_edge(void **state)
             overtake_at(cut, length);
     for (size_t cut = frame - 3; cut < frame; cut++)
         overtake_at(cut, length);
-    for (size_t cut = 1; cut < 3 * FRAME_HEADER + (size_t)length; cut += 4099)
+    for (size_t cut = 1; cut < (size_t)3 * FRAME_HEADER + (size_t)length; cut += 4099)
         overtake_at(cut, length);
 }
 

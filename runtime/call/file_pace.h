@@ -1,0 +1,32 @@
+/*
+ * How much of a file may be under way: what the path needs to be busy, and not much more, since the rest
+ * only stands in queues, where it delays whatever else goes this way.
+ *
+ * The time from sending a byte to the credit for it is the path's own, which is the shortest seen, plus
+ * the time in queues. One byte at a time is watched, so there is one such measure per round trip; by it
+ * the limit grows while queues are short and shrinks while they are long, between `least` and the window.
+ *
+ * Times are in ns, positions in bytes of the file. Threading: none of its own.
+ */
+#ifndef ORRERY_FILE_PACE_H
+#define ORRERY_FILE_PACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct file_pace {
+    uint32_t limit; /* at most this much may be under way */
+    uint32_t least, most;
+    bool starting;     /* nothing was in a queue so far: the limit doubles */
+    uint64_t watched;  /* a position that was sent, or 0 */
+    uint64_t since;    /* when */
+    uint64_t shortest; /* 0: not known */
+};
+
+void pace_init(struct file_pace *p, uint32_t least, uint32_t window);
+/* Everything up to `end` was sent. */
+void pace_sent(struct file_pace *p, uint64_t end, uint64_t now);
+/* There is credit for everything up to `end`. */
+void pace_credited(struct file_pace *p, uint64_t end, uint64_t now);
+
+#endif
