@@ -7,14 +7,14 @@ local watch = require "lib.watch"
 local COUNT = 100 -- messages of each kind, 2 ms apart
 local PHASES = { "nothing", "send", "call", "calls" }
 -- How many messages a phase has, and the phase that has all of it but them.
-local MESSAGES = { send = COUNT, call = COUNT, calls = 10 * COUNT }
+local MESSAGES = { send = COUNT, call = COUNT, calls = 5 * COUNT }
 local WITHOUT = { send = "nothing", call = "nothing" }
 
 local KINDS = { -- of system calls
     sendto = "write", sendmsg = "write", write = "write", writev = "write",
     recvfrom = "read", recvmsg = "read", read = "read", readv = "read",
     epoll_wait = "wait", epoll_pwait = "wait", epoll_pwait2 = "wait", poll = "wait", ppoll = "wait",
-    select = "wait", pselect6 = "wait", futex = "futex", epoll_ctl = "epoll_ctl",
+    select = "wait", pselect6 = "wait", futex = "futex",
 }
 
 local function add(counts, name)
@@ -95,22 +95,20 @@ local function measure(place, target, command)
     local figures = {}
     per_message(figures, plain, names_in(plain, {}))
     local always = {}
-    for _, kind in ipairs { "write", "read", "wait", "futex", "epoll_ctl", "other" } do
-        always["sender." .. kind] = true
-    end
+    for _, kind in ipairs { "write", "read", "wait", "futex", "other" } do always["sender." .. kind] = true end
     for role in pairs(program.roles) do always[role .. ".calls"] = true end
     always["epoll_ctl"] = true
     per_message(figures, calls, names_in(calls, always))
     return figures
 end
 
-local function mode(name, send, transport, spin, at_home)
+local function mode(name, send, transport, at_home)
     return {
         name = name,
         figures = function(place)
             local target = at_home and "local" or place.host
             return measure(place, target,
-                run.orrery(place, "transmission", target, send, transport, spin, COUNT))
+                run.orrery(place, "transmission", target, send, transport, COUNT))
         end,
     }
 end
@@ -133,7 +131,6 @@ local function rows(phase)
         { "  deferred, ssh(1)", "deferred openssh", prefix },
         { "  optimistic, ssh(1)", "optimistic openssh", prefix },
         { "  optimistic, in-process", "optimistic libssh2", prefix },
-        { "  the same, spinning", "spinning libssh2", prefix },
         { "to a child on this machine" },
         { "  Mitogen", "mitogen local", prefix },
         { "  deferred", "deferred local", prefix },
@@ -144,18 +141,15 @@ local function rows(phase)
 end
 
 local function controller_table(title, phase)
-    return {
-        title = title .. ": the controller's part",
-        columns = {
-            { "sender: writes", "sender.write", "%.2f" }, { "reads", "sender.read", "%.2f" },
-            { "waits", "sender.wait", "%.2f" }, { "futexes", "sender.futex", "%.2f" },
-            { "poller", "sender.epoll_ctl", "%.2f" }, { "other", "sender.other", "%.2f" },
-            { "locks", "send_locks", "%.2f" }, { "process: poller", "epoll_ctl", "%.2f" },
-            { "wake-ups", "loop_wakeups", "%.2f" }, { "loop turns", "loop_turns", "%.2f" },
-            { "sender: switches", "sender.switches", "%.2f" },
-        },
-        rows = rows(phase),
+    local columns = {
+        { "sender: writes", "sender.write" }, { "reads", "sender.read" }, { "waits", "sender.wait" },
+        { "futexes", "sender.futex" }, { "other", "sender.other" }, { "switches", "sender.switches" },
+        { "process: poller", "epoll_ctl" }, { "counted: writes", "sys_write" }, { "reads", "sys_read" },
+        { "polls", "sys_poll" }, { "sleeps", "sys_sleep" }, { "wakes", "sys_wake" }, { "turns", "loop_turns" },
+        { "wake-ups", "loop_wakeups" }, { "locks", "send_locks" },
     }
+    for _, column in ipairs(columns) do column[3] = "%.2f" end
+    return { title = title .. ": the controller's part", columns = columns, rows = rows(phase) }
 end
 
 local function process_table(title, phase)
@@ -178,13 +172,12 @@ report.run {
     rounds = 1,
     subjects = {
         mitogen("mitogen ssh", host),
-        mode("deferred openssh", "deferred", "openssh", 0),
-        mode("optimistic openssh", "optimistic", "openssh", 0),
-        mode("optimistic libssh2", "optimistic", "libssh2", 0),
-        mode("spinning libssh2", "optimistic", "libssh2", -1),
+        mode("deferred openssh", "deferred", "openssh"),
+        mode("optimistic openssh", "optimistic", "openssh"),
+        mode("optimistic libssh2", "optimistic", "libssh2"),
         mitogen("mitogen local", localhost),
-        mode("deferred local", "deferred", "", 0, true),
-        mode("optimistic local", "optimistic", "", 0, true),
+        mode("deferred local", "deferred", "", true),
+        mode("optimistic local", "optimistic", "", true),
     },
     tables = {
         controller_table("one send", "send"), process_table("one send", "send"),

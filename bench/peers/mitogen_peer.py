@@ -168,7 +168,7 @@ def transmission(router, target, count):
         "nothing": lambda: None,
         "send": lambda: sender.send(value),
         "call": lambda: context.call(echo, value),
-        "calls": lambda: [context.call(echo, value) for _ in range(10 * int(count))],
+        "calls": lambda: [context.call(echo, value) for _ in range(5 * int(count))],
     }
     print("ready %d %d" % (os.getpid(), context.call(os.getpid)), flush=True)
     for line in sys.stdin:

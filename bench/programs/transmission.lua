@@ -1,4 +1,4 @@
--- transmission.lua TARGET SEND TRANSPORT SPIN COUNT: messages one by one, each alone; see lib/watch.lua.
+-- transmission.lua TARGET SEND TRANSPORT COUNT: messages one by one, each alone; see lib/watch.lua.
 -- Phases: "nothing", "send", "call" with a pause before each, and "calls" in a row. Marks that strace shows
 -- stand around each message, or around the whole row.
 
@@ -7,13 +7,14 @@ local orrery = require "orrery"
 local program = require "lib.program"
 
 local target, send, transport = arg[1], arg[2], arg[3]
-local spin, count = tonumber(arg[4]), tonumber(arg[5])
+local count = tonumber(arg[4])
 local PAUSE = 0.002 -- seconds, so that each message is alone: a burst shares its writes
 local SETTLE = 0.05
 local WARM_UP = 100
-local ROW = 10 -- a row is so many times longer than the number of single messages
+local ROW = 5 -- a row is so many times longer than the number of single messages
 
-if orrery.configure and spin >= 0 then orrery.configure { spin = spin } end
+-- What looks before it sleeps would be counted for each look.
+if orrery.configure then orrery.configure { spin = 0 } end
 local opts = { send = send }
 if target ~= "local" then opts.transport = transport end
 local ctx = program.open(target, opts)

@@ -118,6 +118,16 @@ local function send_call(ctx, seq, wants_reply, fn, ...)
     M.send_values(ctx, core.handle.CALL, seq, wants_reply, codec.encode_call, fn, ...)
 end
 
+--- Lets two children send to each other; see orrery.allow.
+---@param a orrery.Context
+---@param b orrery.Context
+function M.allow(a, b)
+    M.way(a)
+    M.way(b)
+    local ok, code, text = core.allow(a.id, b.id)
+    if not ok then not_sent(a, code, text) end
+end
+
 -- Opening -----------------------------------------------------------------------------------------
 
 local await_opening = link.answers(core.handle.HELLO, function(id) core.close(id, 0) end)

@@ -85,6 +85,15 @@ function M.stats(since)
     return stats
 end
 
+--- Lets two contexts send to each other's receivers, by way of this one. Without it they may not: what a
+--- child can reach is its parent's to say. It ends with either of them, and the other hears of that.
+---@param a orrery.Context
+---@param b orrery.Context
+---Raises "dead"; "argument".
+function M.allow(a, b)
+    context.allow(a, b)
+end
+
 --- Runs fn(...) with a deadline; what it waits for is cancelled then.
 ---@param seconds number
 ---@param fn function

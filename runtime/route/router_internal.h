@@ -44,6 +44,7 @@ struct router {
     atomic_uint next_id;   /* [a] */
     struct pieces pieces;  /* [L] */
     struct flows *flows;   /* [I] */
+    int64_t warned;        /* [L] clock_ms of the last line about what was refused, or 0 */
 
     pthread_mutex_t lock;
     struct context_list contexts[ROUTER_BUCKETS]; /* [r] each holds a reference */

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "clock.h"
 #include "counters.h"
 #include "log.h"
 #include "mem.h"
@@ -11,6 +12,19 @@
 
 /* A child whose messages pile up here waits until they are gone. */
 #define FORWARD_HIGH (4u << 20)
+
+#define WARN_MS 1000 /* between two lines about what is refused: a child must not fill the log */
+
+static bool
+may_warn(struct router *r)
+{
+    int64_t now = clock_ms();
+
+    if (r->warned && now - r->warned < WARN_MS)
+        return false;
+    r->warned = now;
+    return true;
+}
 
 /* ---- siblings ---- */
 
@@ -114,6 +128,25 @@ way_to(struct router *r, uint32_t id, const struct stream *from)
     return s;
 }
 
+/* A message from a child that goes no further: it may send others, wherever this one was to go. */
+static void
+return_credit(struct router *r, struct stream *from, const struct frame_header *h)
+{
+    struct buf b = {0};
+    struct msg *m;
+
+    if (from == r->parent || !credit_counts(h))
+        return;
+    pack_u32(&b, h->handle);
+    pack_u32(&b, h->flags & FRAME_MORE ? h->length : flow_cost(h->length));
+    m = pack_msg(HANDLE_CREDIT, &b);
+    buf_fini(&b);
+    m->h.dst = h->src;
+    m->h.src = h->dst;
+    if (stream_send(from, m, NULL) < 0)
+        log_debug("route", "context %u gets no credit back", h->src);
+}
+
 /* Sends on with the header as it is; what cannot go is answered or dropped. Takes m. */
 static void
 forward(struct router *r, struct stream *from, struct msg *m)
@@ -124,11 +157,13 @@ forward(struct router *r, struct stream *from, struct msg *m)
 
     if (!s) {
         err_set(&why, ERR_DEAD, "context %u is not known here (any more)", h.dst);
+        return_credit(r, from, &h);
         router_refuse(r, m, &why);
         return;
     }
     if (stream_send(s, m, &why) < 0) {
         count(messages_dropped);
+        return_credit(r, from, &h);
         if ((h.flags & (FRAME_MORE | FRAME_CONT)) != (FRAME_MORE | FRAME_CONT))
             router_reply_error(r, &h, &why);
     } else {
@@ -160,6 +195,7 @@ lost_elsewhere(struct router *r, struct msg *m)
         count_n(COUNT_messages_dropped, pieces_drop_source(&r->pieces, m->h.src));
         c = context_create(r, NULL, m->h.src, name, name);
         atomic_store(&c->dead, true);
+        flows_lost(r->flows, c->id);
         router_announce(r, c, &why);
         context_unref(c);
     }
@@ -212,8 +248,9 @@ stamp(struct router *r, struct stream *s, struct msg *m)
     pthread_mutex_unlock(&r->lock);
     if (!via) {
         count(messages_dropped);
-        log_warn("route", "%s sent a message as context %u, which it is not: dropped",
-            stream_name(s), m->h.src);
+        if (may_warn(r))
+            log_warn("route", "%s sent a message as context %u, which it is not: dropped",
+                stream_name(s), m->h.src);
         return ERR_DENIED;
     }
     m->h.auth = via;
@@ -233,8 +270,10 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
     if (m->h.dst == r->self) {
         arrive(r, s, m);
     } else if (below && !router_is_above(r, m->h.dst) && !may_cross(r, &m->h)) {
-        log_warn("route", "%s to context %u: siblings may not talk", stream_name(s), m->h.dst);
+        if (may_warn(r))
+            log_warn("route", "%s to context %u: siblings may not talk", stream_name(s), m->h.dst);
         err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
+        return_credit(r, s, &m->h);
         router_refuse(r, m, &why);
     } else {
         forward(r, s, m);

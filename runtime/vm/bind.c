@@ -89,6 +89,19 @@ core_parent(lua_State *L)
     return 1;
 }
 
+/* allow(id, id) -> true: the two children may send to each other's receivers */
+static int
+core_allow(lua_State *L)
+{
+    struct err err;
+
+    if (router_allow(self(L)->router, (uint32_t)luaL_checknumber(L, 1),
+            (uint32_t)luaL_checknumber(L, 2), &err) < 0)
+        return vm_push_err(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 /* ---- messages ---- */
 
 /* A message to a receiver or a call: its payload is values. */
@@ -477,6 +490,7 @@ static const luaL_Reg functions[] = {
     {"context", core_context},
     {"self", core_self},
     {"parent", core_parent},
+    {"allow", core_allow},
     {"send", core_send},
     {"send_values", core_send_values},
     {"reply", core_reply},
