@@ -4,7 +4,7 @@ local report = require "lib.report"
 local run = require "lib.run"
 local watch = require "lib.watch"
 
-local COUNT = 100 -- messages of each kind, 2 ms apart
+local COUNT = 60 -- messages of each kind, 2 ms apart
 local PHASES = { "nothing", "send", "call", "calls" }
 -- How many messages a phase has, and the phase that has all of it but them.
 local MESSAGES = { send = COUNT, call = COUNT, calls = 5 * COUNT }

@@ -98,10 +98,10 @@ end
 ---@param count? integer
 ---@return fun(): any ...
 function Receiver:each(count)
-    local taken = 0
+    local given = 0
     return function()
-        if taken == count or not self.messages:wait() then return nil end
-        taken = taken + 1
+        if given == count or not self.messages:wait() then return nil end
+        given = given + 1
         return self:get()
     end
 end

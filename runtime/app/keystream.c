@@ -179,7 +179,7 @@ void
 keystream_ahead(void)
 {
     /* By name, because nothing is loaded by itself any more once something was loaded by name. */
-    if (!EVP_default_properties_is_fips_enabled(NULL) && OSSL_PROVIDER_load(NULL, "default") && OSSL_PROVIDER_add_builtin(NULL, "orrery", provide) &&
-        OSSL_PROVIDER_load(NULL, "orrery"))
+    if (!EVP_default_properties_is_fips_enabled(NULL) && OSSL_PROVIDER_load(NULL, "default") &&
+        OSSL_PROVIDER_add_builtin(NULL, "orrery", provide) && OSSL_PROVIDER_load(NULL, "orrery"))
         EVP_set_default_properties(NULL, "?provider=orrery");
 }

@@ -36,8 +36,8 @@ describe("a receiver that does not read", function()
         -- In the child; returns its sender.
         local function open_there()
             return target.ctx:call(function()
-                IDLE = require("orrery").receiver()
-                return IDLE:sender()
+                _G.idle = require("orrery").receiver()
+                return _G.idle:sender()
             end)
         end
 
@@ -59,10 +59,10 @@ describe("a receiver that does not read", function()
             grown(32)
             assert.is_true(target.ctx:call(function(n, size)
                 for i = 1, n do
-                    local k, s = IDLE:get(10)
+                    local k, s = _G.idle:get(10)
                     assert(k == i and #s == size)
                 end
-                IDLE:close()
+                _G.idle:close()
                 return true
             end, 400, #CHUNK))
             task:get(10)
@@ -76,7 +76,7 @@ describe("a receiver that does not read", function()
                 return "sent"
             end)
             is_limit_of_time(task, 0.2)
-            target.ctx:call(function() IDLE:close() end)
+            target.ctx:call(function() _G.idle:close() end)
             assert.are.equal("sent", task:get(10))
         end)
 
@@ -90,7 +90,7 @@ describe("a receiver that does not read", function()
             local ok, err = pcall(task.get, task, 10)
             assert.is_false(ok)
             assert.are.equal("cancelled", err.code)
-            target.ctx:call(function() IDLE:close() end)
+            target.ctx:call(function() _G.idle:close() end)
         end)
 
         it("makes the child wait where the script does not read", function()
@@ -116,8 +116,8 @@ describe("a receiver that does not read", function()
     it("is an error for who waits, when its context is lost", function()
         local child = orrery.localhost { name = "mortal" }
         local to = child:call(function()
-            IDLE = require("orrery").receiver()
-            return IDLE:sender()
+            _G.idle = require("orrery").receiver()
+            return _G.idle:sender()
         end)
         local task = orrery.spawn(function()
             for _ = 1, 400 do to:send(CHUNK) end
