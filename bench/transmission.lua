@@ -22,9 +22,9 @@ local function add(counts, name)
 end
 
 -- Counts by phase: calls of each process ("sshd.calls") and of the sending thread between the marks
--- around each message ("sender.write").
+-- around each message ("sender.write"); and whether there are such marks.
 local function count_calls(trace, sender)
-    local counts, phase, sending = {}, nil, false
+    local counts, phase, sending, marked = {}, nil, false, false
     for _, name in ipairs(PHASES) do counts[name] = {} end
     for thread, role, _, call in trace:finish() do
         local name = call:match("^[%w_]+")
@@ -34,7 +34,7 @@ local function count_calls(trace, sender)
         elseif mark and mark:find("^phase") then
             phase = counts[mark:match("phase%-(.*)")]
         elseif mark then
-            sending = mark == "begin"
+            sending, marked = mark == "begin", true
         elseif phase and role then
             add(phase, role .. ".calls")
             add(phase, "all.calls")
@@ -42,7 +42,7 @@ local function count_calls(trace, sender)
             if sending and thread == sender then add(phase, "sender." .. (KINDS[name] or "other")) end
         end
     end
-    return counts
+    return counts, marked
 end
 
 -- Runs the phases without being watched closely; what the program and /proc counted, by phase.
@@ -64,8 +64,8 @@ local function traced(program)
     local trace = program:trace()
     local complete = true
     for _, phase in ipairs(PHASES) do complete = complete and program:phase(phase) end
-    local counts = count_calls(trace, program.roles.controller)
-    return complete and counts
+    local counts, marked = count_calls(trace, program.roles.controller)
+    return complete and counts, marked
 end
 
 -- What a message adds to a pause without one, for each figure.
@@ -89,13 +89,16 @@ local function measure(place, target, command)
     local program, why = watch.start(place, target, command)
     if not program then return nil, { why } end
     local plain = counted(program)
-    local calls = plain and traced(program)
+    local calls, marked
+    if plain then calls, marked = traced(program) end
     why = program:finish()
     if not calls then return nil, { why } end
     local figures = {}
     per_message(figures, plain, names_in(plain, {}))
     local always = {}
-    for _, kind in ipairs { "write", "read", "wait", "futex", "other" } do always["sender." .. kind] = true end
+    for _, kind in ipairs(marked and { "write", "read", "wait", "futex", "other" } or {}) do
+        always["sender." .. kind] = true
+    end
     for role in pairs(program.roles) do always[role .. ".calls"] = true end
     always["epoll_ctl"] = true
     per_message(figures, calls, names_in(calls, always))
@@ -109,6 +112,16 @@ local function mode(name, send, transport, at_home)
             local target = at_home and "local" or place.host
             return measure(place, target,
                 run.orrery(place, "transmission", target, send, transport, COUNT))
+        end,
+    }
+end
+
+local function siblings(name, target_of)
+    return {
+        name = name,
+        figures = function(place)
+            local target = target_of(place)
+            return measure(place, target, run.orrery(place, "siblings", target, COUNT))
         end,
     }
 end
@@ -135,8 +148,10 @@ local function rows(phase)
         { "  Mitogen", "mitogen local", prefix },
         { "  deferred", "deferred local", prefix },
         { "  optimistic", "optimistic local", prefix },
-        { "two hops", note = "not yet: children cannot open children" },
-        { "sibling to sibling", note = "not yet: siblings may not talk" },
+        { "from child to child" },
+        { "  over SSH", "siblings ssh", prefix },
+        { "  on this machine", "siblings local", prefix },
+        { "over two hops", note = "not yet: children cannot open children" },
     }
 end
 
@@ -178,6 +193,8 @@ report.run {
         mitogen("mitogen local", localhost),
         mode("deferred local", "deferred", "", true),
         mode("optimistic local", "optimistic", "", true),
+        siblings("siblings ssh", host),
+        siblings("siblings local", localhost),
     },
     tables = {
         controller_table("one send", "send"), process_table("one send", "send"),

@@ -14,28 +14,29 @@
 #include <stdint.h>
 
 /* Name in Lua and in --stats, and what it counts. */
-#define COUNTERS(X)                                                            \
-    X(messages_sent, "messages given to a stream here")                        \
-    X(messages_received, "messages that came in on a stream")                  \
-    X(messages_forwarded, "of them sent on to another context")                \
-    X(messages_dropped, "of them refused by policy or for want of a receiver") \
-    X(sent_inline, "messages written whole on the sender's own stack")         \
-    X(sent_shared, "messages of a burst that shared a later write")            \
-    X(sent_deferred, "messages, or ends of them, that were left to the loop")  \
-    X(send_locks, "acquisitions of a stream's lock by senders")                \
-    X(bytes_sent, "bytes given to the kernel, encryption included")            \
-    X(bytes_received, "bytes taken from the kernel")                           \
-    X(loop_turns, "turns of the loop")                                         \
-    X(loop_wakeups, "writes that woke the loop for other threads")             \
-    X(poller_changes, "changes to what the kernel watches")                    \
-    X(role_taken, "times that a waiting thread took the loop")                 \
-    X(role_taken_back, "times that the broker thread took it back")            \
-    X(spins_won, "waits that ended while spinning")                            \
-    X(spins_lost, "spins that ended without an answer")                        \
-    X(sys_write, "system calls that write to a stream")                        \
-    X(sys_read, "system calls that read from one")                             \
-    X(sys_poll, "system calls that wait for, or look at, descriptors")         \
-    X(sys_sleep, "system calls that wait for another thread")                  \
+#define COUNTERS(X)                                                              \
+    X(messages_sent, "messages given to a stream here")                          \
+    X(messages_received, "messages that came in on a stream")                    \
+    X(messages_forwarded, "of them sent on to another context")                  \
+    X(messages_dropped, "of them refused by policy or for want of a receiver")   \
+    X(sent_inline, "messages written whole on the sender's own stack")           \
+    X(sent_shared, "messages of a burst that shared a later write")              \
+    X(sent_deferred, "messages, or ends of them, that were left to the loop")    \
+    X(send_locks, "acquisitions of a stream's lock by senders")                  \
+    X(bytes_sent, "bytes given to the kernel, encryption included")              \
+    X(bytes_received, "bytes taken from the kernel")                             \
+    X(loop_turns, "turns of the loop")                                           \
+    X(loop_wakeups, "writes that woke the loop for other threads")               \
+    X(poller_changes, "changes to what the kernel watches")                      \
+    X(role_taken, "times that a waiting thread took the loop")                   \
+    X(role_taken_back, "times that the broker thread took it back")              \
+    X(role_passed, "times that it left the loop to a thread that it had served") \
+    X(spins_won, "waits that ended while spinning")                              \
+    X(spins_lost, "spins that ended without an answer")                          \
+    X(sys_write, "system calls that write to a stream")                          \
+    X(sys_read, "system calls that read from one")                               \
+    X(sys_poll, "system calls that wait for, or look at, descriptors")           \
+    X(sys_sleep, "system calls that wait for another thread")                    \
     X(sys_wake, "system calls that wake another thread")
 
 enum counter {

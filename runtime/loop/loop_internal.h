@@ -22,15 +22,15 @@ LIST_HEAD(waiter_list, loop_waiter);
 /* [I] immutable, [L] loop role only, [w] work_lock, [r] role_lock, [a] atomic. Under role_lock
  * work_lock may be taken, and under that none. */
 struct loop {
-    struct event_base *base;      /* [L] */
-    int wake_fd;                  /* [I] eventfd */
-    struct loop_fd wake;          /* [L] */
-    struct reap_list reap;        /* [L] */
-    bool busy;                    /* [L] work was deferred by the role itself: do not sleep on it */
-    bool stopping;                /* [L] */
-    bool served;                  /* [L] a thread that slept was woken */
-    bool eventful;                /* [L] a callback of libevent's ran in this turn */
-    struct loop_timer till;       /* [L] the deadline of a waiter that runs the loop */
+    struct event_base *base;    /* [L] */
+    int wake_fd;                /* [I] eventfd */
+    struct loop_fd wake;        /* [L] */
+    struct reap_list reap;      /* [L] */
+    bool busy;                  /* [L] work was deferred by the role itself: do not sleep on it */
+    bool stopping;              /* [L] */
+    struct loop_waiter *served; /* [L] the thread that slept and was woken last, to compare with */
+    bool eventful;              /* [L] a callback of libevent's ran in this turn */
+    struct loop_timer till;     /* [L] the deadline of a waiter that runs the loop */
     struct loop_timer lazy_timer; /* [L] for what is in `lazy` */
 
     pthread_mutex_t work_lock;

@@ -137,12 +137,15 @@ role_take(struct loop *loop)
     return got;
 }
 
-/* Lock held. Several threads wait at the same time, or did a moment ago. */
+/* Lock held. Several threads wait at the same time, or did a moment ago; `but` is not counted. */
 static bool
-is_crowded(struct loop *loop)
+is_crowded(struct loop *loop, const struct loop_waiter *but)
 {
     const struct loop_waiter *latest = LIST_FIRST(&loop->waiters);
     uint64_t now;
+
+    if (latest && latest == but)
+        latest = LIST_NEXT(latest, link);
 
     if (!latest && loop->crowded_until == 0)
         return false;
@@ -169,7 +172,7 @@ role_give(struct loop *loop)
     pthread_mutex_lock(&loop->role_lock);
     atomic_store(&loop->holder, 0);
     /* After the store: whoever defers work looks at the holder after adding it. */
-    if (loop_pending(loop) || (!LIST_EMPTY(&loop->waiters) && is_crowded(loop)))
+    if (loop_pending(loop) || (!LIST_EMPTY(&loop->waiters) && is_crowded(loop, NULL)))
         loop->wanted = true;
     rings = loop->wanted || loop->resting;
     loop->resting = false;
@@ -228,18 +231,43 @@ rest(struct loop *loop)
     count(role_taken_back);
 }
 
-/* It woke somebody. Is that all it was wanted for? */
-static bool
-may_step_back(struct loop *loop)
+/* Lock held. Idempotent. */
+static void
+leave(struct loop_waiter *w)
 {
-    bool may;
+    if (w->listed)
+        LIST_REMOVE(w, link);
+    w->listed = false;
+}
+
+/* A thread was woken. If that is the only one that is busy here, it gets the loop: true then, and the role
+ * is free. */
+static bool
+step_back(struct loop *loop)
+{
+    struct loop_waiter *heir = NULL;
+    bool crowded;
 
     if (atomic_load(&loop->stay))
         return false;
     pthread_mutex_lock(&loop->role_lock);
-    may = !is_crowded(loop);
+    /* On one CPU it may have run at once, called again, and wait already. */
+    if (LIST_FIRST(&loop->waiters) == loop->served)
+        heir = loop->served;
+    crowded = is_crowded(loop, heir);
+    if (!crowded && heir) {
+        leave(heir);
+        atomic_fetch_add(&heir->news, 1);
+        atomic_store(&heir->state, AWAY);
+    }
     pthread_mutex_unlock(&loop->role_lock);
-    return may;
+    if (crowded)
+        return false;
+    role_give(loop);
+    /* It may be gone by now: then this wakes nobody. */
+    if (heir)
+        futex_wake(&heir->news);
+    return true;
 }
 
 static void *
@@ -248,17 +276,13 @@ broker(void *arg)
     struct loop *loop = arg;
 
     pthread_setname_np(pthread_self(), "orrery-broker");
-    for (;;) {
+    do {
         rest(loop);
-        loop->served = false;
-        while (!loop->stopping && !(loop->served && may_step_back(loop))) {
-            loop->served = false;
+        do {
+            loop->served = NULL;
             loop_turn(loop, true);
-        }
-        if (loop->stopping)
-            break;
-        role_give(loop);
-    }
+        } while (!loop->stopping && !(loop->served && step_back(loop)));
+    } while (!loop->stopping);
     while (loop_pending(loop))
         loop_finish_turn(loop);
     pthread_mutex_lock(&loop->role_lock);
@@ -362,23 +386,40 @@ may_spin(struct loop *loop, struct loop_waiter *w)
     return false;
 }
 
-/* Blocks in the poller until there are news or the deadline has passed. */
-static void
+/* Blocks in the poller until there are news or the deadline has passed, and gives the role back. False:
+ * neither is so, but another thread was served, and has the loop, since it waits more often. */
+static bool
 block(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t deadline_ms)
 {
+    bool passed = false;
+
     if (deadline_ms >= 0)
         loop_timer_set(&loop->till, clock_left(deadline_ms));
-    do
+    do {
+        loop->served = NULL;
         loop_turn(loop, true);
-    while (!has_news(w, seen) && (deadline_ms < 0 || clock_left(deadline_ms) > 0));
+        if (loop->served && !has_news(w, seen)) {
+            loop_timer_stop(&loop->till);
+            passed = step_back(loop);
+            if (!passed && deadline_ms >= 0)
+                loop_timer_set(&loop->till, clock_left(deadline_ms));
+        }
+    } while (!passed && !has_news(w, seen) && (deadline_ms < 0 || clock_left(deadline_ms) > 0));
+    if (passed)
+        return false;
     if (deadline_ms >= 0)
         loop_timer_stop(&loop->till);
+    role_give(loop);
+    return true;
 }
 
-/* Runs the loop until there are news or the deadline has passed. The caller has the role. */
-static void
+/* Runs the loop until there are news or the deadline has passed. The caller has the role, and has it no
+ * more afterwards. False as for block. */
+static bool
 attend(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t deadline_ms)
 {
+    bool done = true, mine = true;
+
     count(role_taken);
     loop_hurry(loop);
     atomic_store(&w->state, POLLING);
@@ -387,11 +428,15 @@ attend(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t deadline
     } else if (!has_news(w, seen)) {
         if (may_spin(loop, w))
             spin(loop, w, seen);
-        if (!has_news(w, seen))
-            block(loop, w, seen, deadline_ms);
+        if (!has_news(w, seen)) {
+            done = block(loop, w, seen, deadline_ms);
+            mine = false;
+        }
     }
     atomic_store(&w->state, AWAY);
-    role_give(loop);
+    if (mine)
+        role_give(loop);
+    return done;
 }
 
 static void
@@ -405,13 +450,13 @@ sleep_on(struct loop_waiter *w, unsigned seen, int64_t deadline_ms)
     atomic_store(&w->state, AWAY);
 }
 
-/* Lock held. Idempotent. */
+/* Lock held. */
 static void
-leave(struct loop_waiter *w)
+join(struct loop *loop, struct loop_waiter *w, uint64_t since)
 {
-    if (w->listed)
-        LIST_REMOVE(w, link);
-    w->listed = false;
+    w->since = since;
+    w->listed = true;
+    LIST_INSERT_HEAD(&loop->waiters, w, link);
 }
 
 void
@@ -425,17 +470,18 @@ loop_wait(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t deadl
     }
     pthread_mutex_lock(&loop->role_lock);
     mine = loop->open && role_is_free(loop) && !atomic_load(&loop->stay);
-    if (mine) {
+    if (mine)
         enter(loop);
-    } else if (!look) {
-        w->since = clock_ns();
-        w->listed = true;
-        LIST_INSERT_HEAD(&loop->waiters, w, link);
-    }
+    else if (!look)
+        join(loop, w, clock_ns());
     pthread_mutex_unlock(&loop->role_lock);
     if (mine) {
-        attend(loop, w, seen, deadline_ms);
-        return;
+        if (attend(loop, w, seen, deadline_ms))
+            return;
+        count(role_passed);
+        pthread_mutex_lock(&loop->role_lock);
+        join(loop, w, 0); /* one that can wait makes no crowd */
+        pthread_mutex_unlock(&loop->role_lock);
     }
     if (look)
         return;
@@ -456,7 +502,7 @@ wake(struct loop *loop, struct loop_waiter *w)
         leave(w);
         pthread_mutex_unlock(&loop->role_lock);
         if (loop_holds(loop))
-            loop->served = true;
+            loop->served = w;
     }
     futex_wake(&w->news);
 }

@@ -121,7 +121,7 @@ struct hold {
 static void
 on_room(struct loop_work *w)
 {
-    struct hold *h = (struct hold *)w;
+    struct hold *h = owner_of(w, struct hold, base.work);
 
     stream_pause(h->stream, false);
     stream_unref(h->stream);
@@ -139,6 +139,7 @@ router_post(struct router *r, struct mailbox *mb, struct msg *m)
     if (!mailbox_is_full(mb) || !(s = stream_of_child(r, from)))
         return;
     h = xcalloc(1, sizeof *h);
+    h->base.loop = r->loop;
     h->base.work.fn = on_room;
     h->stream = s;
     stream_pause(s, true);

@@ -58,7 +58,7 @@ release(struct mailbox *mb)
 
     for (; h; h = next) {
         next = h->next;
-        loop_defer(mb->loop, &h->work);
+        loop_defer(h->loop, &h->work);
     }
 }
 

@@ -34,12 +34,13 @@ void mailbox_post(struct mailbox *mb, struct msg *m);
 #define MAILBOX_LOW (4u << 20)
 /* Somebody who waits for that. */
 struct mailbox_hold {
-    struct loop_work work; /* deferred when the mailbox is low, or destroyed */
+    struct loop *loop;
+    struct loop_work work; /* deferred there when the mailbox is low, or destroyed */
     struct mailbox_hold *next;
 };
 /* Is it above MAILBOX_HIGH? Any thread. */
 bool mailbox_is_full(const struct mailbox *mb);
-/* Adds one, for a mailbox that has a loop. Loop role only. */
+/* Adds one. Loop role only. */
 void mailbox_hold(struct mailbox *mb, struct mailbox_hold *h);
 /* The oldest message (owned by the caller), or NULL when the deadline (clock_ms; -1: none) passed or
  * mailbox_wake was called. */
