@@ -238,7 +238,7 @@ link_silent(struct link *l)
     struct msg *m;
 
     link_say(l, (struct frame_header){.dst = self, .src = l->id, .handle = 999, .reply = 4242});
-    m = link_hear(l);
+    m = link_answer(l);
     assert_int_equal(m->h.handle, 4242);
     assert_int_equal(dead_code(m), ERR_NO_HANDLE);
     msg_unref(m);

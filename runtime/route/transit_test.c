@@ -83,7 +83,7 @@ test_pieces(void **state)
     say_piece(l, bulk, 0);
     say_piece(l, h, 0);
     link_say(l, (struct frame_header){.handle = HANDLE_PING});
-    m = link_hear(l); /* urgent */
+    m = link_answer(l); /* urgent */
     assert_int_equal(m->h.handle, HANDLE_PONG);
     msg_unref(m);
     say_piece(l, bulk, 1);
@@ -118,7 +118,7 @@ test_pieces_out(void **state)
     m->h.handle = 2000;
     assert_int_equal(router_send(x->links[0].context, m, &err), 0);
     for (uint32_t i = 0; i < pieces; i++) {
-        m = link_hear(&x->links[0]);
+        m = link_answer(&x->links[0]);
         assert_int_equal(m->h.length, FRAME_PIECE);
         assert_int_equal(m->h.flags, (i > 0 ? FRAME_CONT : 0) | (i + 1 < pieces ? FRAME_MORE : 0));
         msg_unref(m);
@@ -136,7 +136,7 @@ test_cut_through(void **state)
         struct msg *m;
 
         say_piece(&x->links[0], h, i);
-        m = link_hear(&x->links[1]);
+        m = link_answer(&x->links[1]);
         assert_int_equal(m->h.length, i < 2 ? FRAME_PIECE : 10);
         assert_int_equal(m->h.flags, (i < 2 ? FRAME_MORE : 0) | (i > 0 ? FRAME_CONT : 0));
         assert_int_equal(m->h.auth, 1);
@@ -223,7 +223,7 @@ test_stray_pieces(void **state)
     say_piece(l, h, 1);
     say_piece(l, h, 1);
     say_piece(l, h, 2);
-    m = link_hear(l);
+    m = link_answer(l);
     assert_int_equal(m->h.handle, 50);
     assert_int_equal(dead_code(m), ERR_LIMIT);
     msg_unref(m);
@@ -245,7 +245,7 @@ test_pieces_to_nobody(void **state)
 
     for (int i = 0; i < 3; i++)
         say_piece(l, h, i);
-    m = link_hear(l);
+    m = link_answer(l);
     assert_int_equal(m->h.handle, 50);
     assert_int_equal(dead_code(m), ERR_DENIED);
     msg_unref(m);
@@ -271,7 +271,7 @@ test_lost_with_pieces(void **state)
     say_piece(&x->links[0], h, 0);
     say_piece(&x->links[0], with_flags(h, FRAME_BULK), 0);
     link_say(&x->links[0], (struct frame_header){.handle = HANDLE_PING});
-    msg_unref(link_hear(&x->links[0])); /* behind them */
+    msg_unref(link_answer(&x->links[0])); /* behind them */
     before = dropped();
     link_cut(&x->links[0]);
     assert_int_equal(dropped(), before + 2);
@@ -299,7 +299,7 @@ test_siblings(void **state)
     allow(x, 2, 3);
     allow(x, 3, 2);
     link_say(&x->links[0], h);
-    m = link_hear(&x->links[1]);
+    m = link_answer(&x->links[1]);
     assert_int_equal(m->h.src, 2);
     assert_int_equal(m->h.auth, 2); /* not what it claimed */
     assert_int_equal(m->h.handle, 5000);
@@ -307,7 +307,7 @@ test_siblings(void **state)
     assert_int_equal(m->h.seq, 7);
     msg_unref(m);
     link_say(&x->links[1], (struct frame_header){.dst = 2, .src = 3, .handle = 6000, .seq = 7});
-    m = link_hear(&x->links[0]);
+    m = link_answer(&x->links[0]);
     assert_int_equal(m->h.src, 3);
     assert_int_equal(m->h.handle, 6000);
     msg_unref(m);
@@ -317,7 +317,7 @@ test_siblings(void **state)
     msg_unref(m);
     h.handle = HANDLE_CALL; /* the services of a context are its parents' */
     link_say(&x->links[0], h);
-    m = link_hear(&x->links[0]);
+    m = link_answer(&x->links[0]);
     assert_int_equal(dead_code(m), ERR_DENIED);
     msg_unref(m);
     assert_int_equal(router_allow(x->router, 2, 77, &err), ERR_DEAD);
@@ -335,7 +335,7 @@ test_lost_sibling(void **state)
 
     allow(x, 2, 3);
     link_cut(&x->links[0]);
-    m = link_hear(&x->links[1]);
+    m = link_answer(&x->links[1]);
     assert_int_equal(m->h.handle, HANDLE_DEAD);
     assert_int_equal(m->h.src, 2);
     assert_int_equal(m->h.dst, 3);
@@ -392,7 +392,7 @@ test_one_turn(void **state)
     counters_read(&before);
     for (uint32_t i = 0; i < count; i++) {
         link_say(&x->links[0], (struct frame_header){.dst = 3, .src = 2, .handle = 5000});
-        msg_unref(link_hear(&x->links[1]));
+        msg_unref(link_answer(&x->links[1]));
     }
     loop_sync(x->loop, nothing_to_do, NULL);
     counters_read(&after);
@@ -459,7 +459,7 @@ test_slow_reader(void **state)
     assert_true(stream_queued(x->links[1].s) <= (4u << 20) + 2 * FLOOD_SIZE);
     assert_true(f.said < FLOOD);
     for (uint32_t i = 0; i < FLOOD; i++) {
-        struct msg *m = link_hear(&x->links[1]);
+        struct msg *m = link_answer(&x->links[1]);
 
         assert_int_equal(m->h.seq, i);
         assert_int_equal(m->h.length, FLOOD_SIZE);
@@ -481,7 +481,7 @@ test_slow_reader_lost(void **state)
     assert_int_equal(pthread_create(&f.thread, NULL, flood, &f), 0);
     await_backlog(x);
     link_cut(&x->links[1]);
-    m = link_hear(&x->links[0]);
+    m = link_answer(&x->links[0]);
     assert_int_equal(m->h.handle, HANDLE_DEAD);
     assert_int_equal(m->h.src, 3);
     msg_unref(m);
@@ -502,13 +502,13 @@ test_stopped_writer_lost(void **state)
     assert_int_equal(pthread_create(&f.thread, NULL, flood, &f), 0);
     await_backlog(x);
     for (i = 0; i < FLOOD; i++)
-        msg_unref(link_hear(&x->links[1]));
+        msg_unref(link_answer(&x->links[1]));
     pthread_join(f.thread, NULL);
     say_piece(l, (struct frame_header){.dst = 3, .src = 2, .handle = 5000}, 0);
     close(l->far);
     l->far = dup(0);
     for (uint32_t handle = 5000; handle != HANDLE_DEAD;) {
-        struct msg *m = link_hear(&x->links[1]);
+        struct msg *m = link_answer(&x->links[1]);
 
         handle = m->h.handle;
         msg_unref(m);
