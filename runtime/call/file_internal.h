@@ -32,9 +32,8 @@
 enum {
     FILE_BUCKETS = 256,
     FILE_RETRY_MS = 5,
-    FILE_CREDIT =
-        2 * FILE_CHUNK, /* a sink answers for so much at a time, or a quarter of its window */
-    FILE_LEAST = 4 * FILE_CHUNK /* a source may have this under way, however short the path */
+    FILE_CREDIT = FILE_CHUNK, /* a sink answers for so much at a time, or a quarter of its window */
+    FILE_LEAST = 2 * FILE_CHUNK /* a source may have this under way, however short the path */
 };
 
 /* What file_put and file_get ask of the worker. */
