@@ -1,7 +1,7 @@
 /*
  * Checksums: XXH3 with 128 bits, as `xxhsum -H2` prints it. Tells content from content that a fault
  * has changed, at the speed of memory; says nothing where somebody may have crafted the content
- * (blake2b.h does). Threading: none of its own.
+ * (BLAKE2b does, see file.h). Threading: none of its own.
  */
 #ifndef ORRERY_CHECKSUM_H
 #define ORRERY_CHECKSUM_H

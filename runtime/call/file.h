@@ -28,7 +28,7 @@
  *     faults of our own, of memory and of disks; on the way SSH and the kernel guard the data, and who
  *     could change it there could change the checksum as well. It costs less than a copy of the content. It
  *     is also what the asker is told.
- *   - The digest (BLAKE2b-256, blake2b.h) says that nothing needs to be sent. Here a collision would leave
+ *   - The digest (BLAKE2b-256, of libb2) says that nothing needs to be sent. Here a collision would leave
  *     an old file in place, and who wrote that may have crafted it for this, with a look at the new one: so
  *     it must be a cryptographic hash. It costs fifteen times as much, but only where there is a file
  *     of the same size.

@@ -13,6 +13,7 @@
 #ifndef ORRERY_FILE_INTERNAL_H
 #define ORRERY_FILE_INTERNAL_H
 
+#include <blake2.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -20,7 +21,6 @@
 #include <sys/queue.h>
 #include <sys/stat.h>
 
-#include "blake2b.h"
 #include "checksum.h"
 #include "file.h"
 #include "file_pace.h"
@@ -31,6 +31,7 @@
 
 enum {
     FILE_BUCKETS = 256,
+    FILE_DIGEST = 32, /* bytes of a BLAKE2b-256 */
     FILE_RETRY_MS = 5,
     FILE_CREDIT = FILE_CHUNK, /* a sink answers for so much at a time, or a quarter of its window */
     FILE_LEAST = 2 * FILE_CHUNK /* a source may have this under way, however short the path */
@@ -97,8 +98,8 @@ struct transfer {
     struct file_pace pace; /* source */
     struct checksum *sum;
     uint8_t content[CHECKSUM_SIZE]; /* the result of sum */
-    struct blake2b proof;           /* both: while they compare */
-    uint8_t old[BLAKE2B_SIZE];      /* both: the result of proof for the sink's own file */
+    blake2b_state proof;            /* both: while they compare */
+    uint8_t old[FILE_DIGEST];       /* both: the result of proof for the sink's own file */
     bool have_old;
     int fd;             /* source: the file */
     uint32_t file_mode; /* source: its permission bits */
@@ -163,7 +164,7 @@ void file_message(struct file_service *s, struct msg *m); /* borrows */
 /* file_source.c */
 int source_open(struct transfer *t, struct err *err) must_check;
 void source_offer(struct transfer *t, const char *path);
-/* old: of BLAKE2B_SIZE, or NULL. */
+/* old: of FILE_DIGEST, or NULL. */
 void source_asked(struct transfer *t, uint32_t window, const uint8_t *old);
 void source_credit(struct transfer *t, uint32_t n);
 void source_step(struct transfer *t);

@@ -189,7 +189,7 @@ on_ask(struct transfer *t, struct unpack *u)
     size_t n;
     uint32_t window = unpack_u32(u);
     const uint8_t *old = unpack_bytes(u, &n);
-    if (unpack_done(u, "ask", NULL) < 0 || (n != 0 && n != BLAKE2B_SIZE) || window < 2)
+    if (unpack_done(u, "ask", NULL) < 0 || (n != 0 && n != FILE_DIGEST) || window < 2)
         broken(t, 'A', "malformed");
     else
         source_asked(t, window, n ? old : NULL);

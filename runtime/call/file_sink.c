@@ -19,7 +19,7 @@ ask(struct transfer *t)
     struct buf *b = &t->service->scratch;
     pack_u8(b, 'A');
     pack_u32(b, t->window);
-    pack_bytes(b, t->old, t->have_old ? BLAKE2B_SIZE : 0);
+    pack_bytes(b, t->old, t->have_old ? FILE_DIGEST : 0);
     t->state = SINK_RECEIVE;
     t->done = 0;
     transfer_say(t);
@@ -42,7 +42,7 @@ sink_offered(struct transfer *t, const struct sink_offer *o)
         return;
     }
     if (t->target.old >= 0) {
-        blake2b_init(&t->proof);
+        blake2b_init(&t->proof, FILE_DIGEST);
         t->state = SINK_COMPARE;
         transfer_set_ready(t, true);
     } else if (target_create(&t->target, &err) < 0) {
@@ -71,7 +71,7 @@ sink_step(struct transfer *t)
     transfer_set_ready(t, false);
     t->have_old = n == 0 && t->done == t->size;
     if (t->have_old)
-        blake2b_final(&t->proof, t->old);
+        blake2b_final(&t->proof, t->old, FILE_DIGEST);
     checksum_read(t->sum, t->content);
     checksum_reset(t->sum);
     ask(t);

@@ -145,8 +145,8 @@ source_asked(struct transfer *t, uint32_t window, const uint8_t *old)
         start_sending(t);
         return;
     }
-    memcpy(t->old, old, BLAKE2B_SIZE);
-    blake2b_init(&t->proof);
+    memcpy(t->old, old, FILE_DIGEST);
+    blake2b_init(&t->proof, FILE_DIGEST);
     t->state = SOURCE_COMPARE;
     transfer_set_ready(t, true);
 }
@@ -167,9 +167,9 @@ compare_step(struct transfer *t)
     t->done += n;
     if (t->done < t->size)
         return;
-    uint8_t ours[BLAKE2B_SIZE];
-    blake2b_final(&t->proof, ours);
-    if (memcmp(ours, t->old, BLAKE2B_SIZE) == 0)
+    uint8_t ours[FILE_DIGEST];
+    blake2b_final(&t->proof, ours, FILE_DIGEST);
+    if (memcmp(ours, t->old, FILE_DIGEST) == 0)
         finish(t, true);
     else
         start_sending(t);
