@@ -16,7 +16,7 @@ assert_sum(const struct checksum *c, const char *want)
     char hex[2 * CHECKSUM_SIZE + 1];
 
     checksum_read(c, out);
-    for (int i = 0; i < CHECKSUM_SIZE; i++)
+    for (size_t i = 0; i < CHECKSUM_SIZE; i++)
         snprintf(hex + 2 * i, 3, "%02x", out[i]);
     assert_string_equal(hex, want);
 }

@@ -2,7 +2,7 @@
 
 /* Queues are long from here on, in ns, or from half of the path's own time on: that of a long path
  * varies as well. */
-#define LONG 500000u
+#define LONG 250000u
 
 void
 pace_init(struct file_pace *p, uint32_t least, uint32_t window)

@@ -102,7 +102,9 @@ process_write(struct transport *t, const struct iovec *iov, int count)
         want += iov[i].iov_len;
     do {
         count(sys_write);
-        if (p->wsock)
+        if (p->wsock && count == 1)
+            n = send(p->wfd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        else if (p->wsock)
             n = sendmsg(p->wfd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
         else
             n = p->guard ? write_guarded(p->wfd, iov, count) : writev(p->wfd, iov, count);
