@@ -60,8 +60,7 @@
 #include "err.h"
 #include "router.h"
 
-#define FILE_CHUNK \
-    (60u << 10)               /* whole pages; with its header it is one frame, below FRAME_PIECE */
+#define FILE_CHUNK (60u << 10) /* whole pages; with its header it is one frame, below FRAME_PIECE */
 #define FILE_WINDOW (2u << 20) /* the largest window of a transfer */
 #define FILE_WINDOW_MIN (64u << 10) /* and the smallest */
 #define FILE_BUDGET \
