@@ -60,8 +60,8 @@
 #include "err.h"
 #include "router.h"
 
-#define FILE_CHUNK (60u << 10) /* whole pages; with its header it is one frame, below FRAME_PIECE */
-#define FILE_WINDOW (2u << 20) /* the largest window of a transfer */
+#define FILE_CHUNK (60u << 10)      /* whole pages; calls may have to wait for one to be written */
+#define FILE_WINDOW (2u << 20)      /* the largest window of a transfer */
 #define FILE_WINDOW_MIN (64u << 10) /* and the smallest */
 #define FILE_BUDGET \
     (16u << 20)       /* what the windows of a process share, on each side, above the minimum */
