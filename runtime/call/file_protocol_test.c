@@ -301,12 +301,12 @@ static void
 test_source_changes(void **state)
 {
     struct bench b;
-    static const off_t sizes[] = {50000, 100001};
+    static const off_t sizes[] = {25000, 50001};
     static const char *const texts[] = {"became shorter", "became longer"};
     bench_open(&b);
     for (int i = 0; i < 2; i++) {
         int fd = open(b.target, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-        assert_int_equal(ftruncate(fd, 100000), 0);
+        assert_int_equal(ftruncate(fd, 50000), 0);
         ask_for(&b, b.target);
         expect_kind(&b, 'O');
         assert_int_equal(ftruncate(fd, sizes[i]), 0);
