@@ -26,7 +26,6 @@ struct loop {
     int wake_fd;                /* [I] eventfd */
     struct loop_fd wake;        /* [L] */
     struct reap_list reap;      /* [L] */
-    bool busy;                  /* [L] work was deferred by the role itself: do not sleep on it */
     bool stopping;              /* [L] */
     struct loop_waiter *served; /* [L] the thread that slept and was woken last, to compare with */
     bool eventful;              /* [L] a callback of libevent's ran in this turn */

@@ -13,16 +13,26 @@
 bool
 credit_counts(const struct frame_header *h)
 {
-    return (h->handle == HANDLE_CALL || h->handle >= HANDLE_DYNAMIC) &&
-        !(h->flags & (FRAME_DEAD | FRAME_ERROR));
+    return flow_leads_to(h->handle) && !(h->flags & (FRAME_DEAD | FRAME_ERROR));
+}
+
+struct msg *
+credit_message(uint32_t handle, uint32_t bytes)
+{
+    struct buf b = {0};
+    struct msg *m;
+
+    pack_u32(&b, handle);
+    pack_u32(&b, bytes);
+    m = pack_msg(HANDLE_CREDIT, &b);
+    buf_fini(&b);
+    return m;
 }
 
 void
 credit_give(struct router *r, uint32_t peer, uint32_t handle, uint32_t bytes)
 {
-    struct buf b = {0};
     struct context *c;
-    struct msg *m;
 
     if (peer == r->self) {
         flows_credit(r->flows, peer, handle, bytes);
@@ -31,11 +41,7 @@ credit_give(struct router *r, uint32_t peer, uint32_t handle, uint32_t bytes)
     c = router_context(r, peer);
     if (!c)
         return;
-    pack_u32(&b, handle);
-    pack_u32(&b, bytes);
-    m = pack_msg(HANDLE_CREDIT, &b);
-    buf_fini(&b);
-    if (router_send(c, m, NULL) < 0)
+    if (router_send(c, credit_message(handle, bytes), NULL) < 0)
         log_debug("route", "credit for context %u is lost with it", peer);
     context_unref(c);
 }

@@ -35,6 +35,14 @@ flow_cost(uint32_t payload)
     return FRAME_HEADER + payload;
 }
 
+/* Are messages to this handle a flow: calls, and what is sent to receivers? Answers, which go to dynamic
+ * handles as well, are none. */
+static inline bool
+flow_leads_to(uint32_t handle)
+{
+    return handle == HANDLE_CALL || handle >= HANDLE_DYNAMIC;
+}
+
 struct flows;
 struct flow;
 

@@ -78,6 +78,8 @@ bool credit_counts(const struct frame_header *h);
 /* Counts a message for a handle with a window. False: its sender floods; it was cut off if it is a
  * child. Loop role. */
 bool credit_admits(struct router *r, const struct msg *m);
+/* A CREDIT message, without its addresses. */
+struct msg *credit_message(uint32_t handle, uint32_t bytes);
 /* Tells a sender that so much was taken. Any thread. */
 void credit_give(struct router *r, uint32_t peer, uint32_t handle, uint32_t bytes);
 /* Nobody listens on the handle any more: senders get back what was not taken. */

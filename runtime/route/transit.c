@@ -132,15 +132,11 @@ way_to(struct router *r, uint32_t id, const struct stream *from)
 static void
 return_credit(struct router *r, struct stream *from, const struct frame_header *h)
 {
-    struct buf b = {0};
     struct msg *m;
 
     if (from == r->parent || !credit_counts(h))
         return;
-    pack_u32(&b, h->handle);
-    pack_u32(&b, h->flags & FRAME_MORE ? h->length : flow_cost(h->length));
-    m = pack_msg(HANDLE_CREDIT, &b);
-    buf_fini(&b);
+    m = credit_message(h->handle, h->flags & FRAME_MORE ? h->length : flow_cost(h->length));
     m->h.dst = h->src;
     m->h.src = h->dst;
     if (stream_send(from, m, NULL) < 0)

@@ -68,16 +68,10 @@ flow_of(struct vm *vm, uint32_t peer, uint32_t handle)
     return vm->credit->slots[i].flow;
 }
 
-static bool
-is_flow(const struct msg *m)
-{
-    return m->h.handle == HANDLE_CALL || m->h.handle >= HANDLE_DYNAMIC;
-}
-
 bool
 credit_admit(struct vm *vm, const struct context *to, const struct msg *m)
 {
-    return !is_flow(m) ||
+    return !flow_leads_to(m->h.handle) ||
         flow_admit(flow_of(vm, to->id, m->h.handle), flow_cost(m->h.length), vm->mailbox);
 }
 
@@ -116,7 +110,7 @@ credit_owe(struct vm *vm, const struct msg *m)
 {
     struct debt *d;
 
-    if (!is_flow(m) || m->h.handle == vm->handle || m->h.handle == vm->answers)
+    if (!flow_leads_to(m->h.handle) || m->h.handle == vm->handle || m->h.handle == vm->answers)
         return;
     d = debt_of(vm, m->h.handle, m->h.src);
     d->bytes += flow_cost(m->h.length);
