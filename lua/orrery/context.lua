@@ -247,23 +247,32 @@ end
 
 function Call:lost(err) self:reject(M.locate(self.ctx, err)) end
 
---- Starts a call. Functions travel with their upvalues, by value; a loaded module goes by its name.
----@param fn function|string a function, or "module.name"
----@param ... any arguments
----@return orrery.Future future get(timeout), done(), cancel(): a cancelled call is told to end there
----Raises "encode" naming what cannot travel; "dead".
-function Context:call_async(fn, ...)
+local function check_callable(fn)
     if type(fn) ~= "function" and type(fn) ~= "string" then
         Error.raise {
             code = "argument", at = Error.at(),
             message = "call: a function or 'module.name' was expected, this is a " .. type(fn),
         }
     end
+end
+
+local function new_call(ctx, seq)
     local call = setmetatable({
         false, state = false, n = 0, error = false, observer = false,
-        ctx = self, context = self.id, seq = 0,
+        ctx = ctx, context = ctx.id, seq = seq,
     }, Call)
     link.open(call)
+    return call
+end
+
+--- Starts a call. Functions travel with their upvalues, by value; a loaded module goes by its name.
+---@param fn function|string a function, or "module.name"
+---@param ... any arguments
+---@return orrery.Future future get(timeout), done(), cancel(): a cancelled call is told to end there
+---Raises "encode" naming what cannot travel; "dead".
+function Context:call_async(fn, ...)
+    check_callable(fn)
+    local call = new_call(self, 0)
     local ok, err = pcall(send_call, self, call.seq, true, fn, ...)
     if not ok then
         link.finish(call)
@@ -272,13 +281,26 @@ function Context:call_async(fn, ...)
     return call
 end
 
+-- What came first is the answer, mostly. If it is not plain, or something else, the call becomes one that is
+-- waited for as any other.
+local function first(ctx, seq, what, ...)
+    if what == true then return ... end
+    local call = new_call(ctx, seq)
+    link.dispatch(what, ...)
+    return call:take()
+end
+
 --- Calls a function there and returns what it returns.
 ---@param fn function|string
 ---@param ... any
 ---@return any ...
 ---Raises what the function raised, with its own traceback; "dead" when the context is lost.
 function Context:call(fn, ...)
-    return self:call_async(fn, ...):take()
+    if not sched.idle() then return self:call_async(fn, ...):take() end
+    check_callable(fn)
+    local seq = link.next_seq()
+    send_call(self, seq, true, fn, ...)
+    return first(self, seq, core.answer(self.id, seq))
 end
 
 --- Calls a function there and does not wait. What it returns or raises is dropped there (an error

@@ -66,9 +66,9 @@ local SETTINGS = {
 
 --- Sets how threads of this process wait for messages. Children take it over when they are opened.
 --
--- spin: seconds for which a waiting thread polls before it sleeps, where that has helped lately and there
--- is a second CPU; default 50e-6, 0: never. attend: may a waiting thread run the loop itself; default
--- true. What is not given stays as it is.
+-- spin: seconds for which a waiting thread polls before it sleeps, where that has helped lately (on a single
+-- CPU: lets others run once, and looks); default 50e-6, 0: never. attend: may a waiting thread run the loop
+-- itself; default true. What is not given stays as it is.
 ---@param settings { spin?: number, attend?: boolean }
 function M.configure(settings)
     settings = options.check("configure", settings, SETTINGS)

@@ -67,15 +67,25 @@ function M.on_dead(fn)
     return function() dead_watchers[fn] = nil end
 end
 
---- Gives a question its number, and takes its answers from now on. The caller sends it.
----@param question orrery.Question
-function M.open(question)
+--- A number for a question that nobody else's has.
+---@return integer seq
+function M.next_seq()
     local seq = next_seq
     repeat
         seq = seq < LAST_SEQ and seq + 1 or 1
     until not open[seq]
     next_seq = seq
-    question.seq = seq
+    return seq
+end
+
+--- Gives a question its number, if it has none, and takes its answers from now on. The caller sends it.
+---@param question orrery.Question
+function M.open(question)
+    local seq = question.seq
+    if seq == 0 then
+        seq = M.next_seq()
+        question.seq = seq
+    end
     open[seq] = question
     pending = pending + 1
 end
@@ -201,6 +211,9 @@ local function handle(number, seq, src, reply, flags, ...)
     local handler = number and handlers[number]
     return number, handler and handler(seq, src, reply, flags, ...)
 end
+
+--- Handles a message that came out of the mailbox otherwise than by waiting for it here.
+M.dispatch = handle
 
 local function poll(timeout)
     if timeout == nil and pending == 0 then return "idle" end

@@ -280,6 +280,12 @@ end
 ---@return boolean
 function M.busy() return head < tail or timers.next() ~= nil end
 
+--- Whether there is nothing to do but to wait, and the caller is no task.
+---@return boolean
+function M.idle()
+    return not current and head == tail and not some_collected and timers.next() == nil
+end
+
 --- Makes a future for someone else to settle.
 ---@param opts? string|{ what?: string|fun():string, on_cancel?: fun(future: orrery.Future, err:
 ---orrery.Error) }

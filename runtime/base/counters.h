@@ -36,6 +36,7 @@
     X(sys_write, "system calls that write to a stream")                          \
     X(sys_read, "system calls that read from one")                               \
     X(sys_poll, "system calls that wait for, or look at, descriptors")           \
+    X(sys_yield, "system calls that let another process run while spinning")     \
     X(sys_sleep, "system calls that wait for another thread")                    \
     X(sys_wake, "system calls that wake another thread")
 

@@ -56,6 +56,16 @@ loop_pending(struct loop *loop)
     return work || !STAILQ_EMPTY(&loop->reap);
 }
 
+static void
+run_callback(struct loop_fd *f, int events)
+{
+    struct loop *loop = f->loop;
+
+    loop->current = f;
+    f->fn(f, events); /* which may finish f */
+    loop->current = NULL;
+}
+
 void
 loop_turn(struct loop *loop, bool may_wait)
 {
@@ -67,6 +77,18 @@ loop_turn(struct loop *loop, bool may_wait)
     if (wait || loop->eventful) /* looking around while spinning is no turn */
         count(loop_turns);
     loop_finish_turn(loop);
+}
+
+bool
+loop_peek(struct loop *loop)
+{
+    struct loop_fd *f = loop->hot;
+
+    if (!f || !(f->watched & LOOP_READ))
+        return false;
+    run_callback(f, LOOP_READ);
+    loop_finish_turn(loop);
+    return true;
 }
 
 static void
@@ -219,7 +241,7 @@ on_fd(evutil_socket_t fd, short what, void *arg)
     struct loop_fd *f = arg;
 
     f->loop->eventful = true;
-    f->fn(f, what & EV_WRITE ? LOOP_WRITE : LOOP_READ);
+    run_callback(f, what & EV_WRITE ? LOOP_WRITE : LOOP_READ);
 }
 
 void
@@ -257,6 +279,10 @@ loop_fd_fini(struct loop_fd *f)
     if (!f->loop)
         return;
     loop_fd_watch(f, 0);
+    if (f->loop->current == f)
+        f->loop->current = NULL;
+    if (f->loop->hot == f)
+        f->loop->hot = NULL;
     f->loop = NULL;
 }
 

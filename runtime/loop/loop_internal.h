@@ -29,7 +29,10 @@ struct loop {
     bool stopping;              /* [L] */
     struct loop_waiter *served; /* [L] the thread that slept and was woken last, to compare with */
     bool eventful;              /* [L] a callback of libevent's ran in this turn */
-    struct loop_timer till;     /* [L] the deadline of a waiter that runs the loop */
+    struct loop_fd *current;    /* [L] the descriptor whose callback runs */
+    struct loop_fd *hot;    /* [L] the one that brought its news to a thread that ran the loop */
+    uint64_t looked;        /* [L] clock_ns of the last look at all of them while spinning */
+    struct loop_timer till; /* [L] the deadline of a waiter that runs the loop */
     struct loop_timer lazy_timer; /* [L] for what is in `lazy` */
 
     pthread_mutex_t work_lock;
@@ -58,6 +61,8 @@ struct loop {
 
 /* One turn: waits for events unless there is something to do, handles them, runs what is deferred. */
 void loop_turn(struct loop *loop, bool may_wait);
+/* Asks the hot descriptor alone, and not the poller: false if there is none. */
+bool loop_peek(struct loop *loop);
 /* Runs the deferred work that is there by now. */
 void loop_finish_turn(struct loop *loop);
 /* Is there deferred work? The lazy kind apart. */

@@ -33,6 +33,7 @@
 
 #define ATTEND_NS 1000000    /* how long the loop may be without anybody */
 #define CROWD_NS 10000000    /* for how long several waiters at once are remembered */
+#define LOOK_ALL_NS 200000   /* how long spinning threads look at one descriptor alone */
 #define SPIN_NS 50000        /* what waking another CPU costs twice on a small virtual machine */
 #define SPIN_MAX_BACKOFF 256 /* waits between two tries where spinning does not help */
 #define STACK_SIZE (256u << 10)
@@ -352,20 +353,41 @@ spin_limit(const struct loop *loop)
     return (uint64_t)atomic_load_explicit(&loop->spin_ns, memory_order_relaxed);
 }
 
-/* Polls without sleeping for a while. */
+/*
+ * Polls without sleeping for a while: where the last answer came from, and now and then everything. On one
+ * CPU it lets others run, once: who was asked has answered then, or waits for something itself. Where there
+ * are more that would only get in the way of the kernel's placing of them.
+ */
+static bool
+look_around(struct loop *loop, struct loop_waiter *w, unsigned seen)
+{
+    bool alone = atomic_load_explicit(&loop->cpus, memory_order_relaxed) < 2;
+    uint64_t now = clock_ns(), end = now + spin_limit(loop);
+
+    if (alone) {
+        count(sys_yield);
+        sched_yield();
+    }
+    do {
+        if (now - loop->looked > LOOK_ALL_NS || !loop_peek(loop)) {
+            loop_turn(loop, false);
+            loop->looked = now;
+        }
+        if (has_news(w, seen))
+            return true;
+        now = clock_ns();
+    } while (!alone && now < end);
+    return false;
+}
+
 static void
 spin(struct loop *loop, struct loop_waiter *w, unsigned seen)
 {
-    uint64_t end = clock_ns() + spin_limit(loop);
-
-    do {
-        loop_turn(loop, false);
-        if (has_news(w, seen)) {
-            w->spin_backoff = 0;
-            count(spins_won);
-            return;
-        }
-    } while (clock_ns() < end);
+    if (look_around(loop, w, seen)) {
+        w->spin_backoff = 0;
+        count(spins_won);
+        return;
+    }
     w->spin_backoff = w->spin_backoff ? w->spin_backoff * 2 : 1;
     if (w->spin_backoff > SPIN_MAX_BACKOFF)
         w->spin_backoff = SPIN_MAX_BACKOFF;
@@ -374,11 +396,11 @@ spin(struct loop *loop, struct loop_waiter *w, unsigned seen)
     count(spins_lost);
 }
 
-/* Only while it has helped recently, and where there is a CPU for the other side. */
+/* Only while it has helped recently. */
 static bool
 may_spin(struct loop *loop, struct loop_waiter *w)
 {
-    if (spin_limit(loop) == 0 || atomic_load_explicit(&loop->cpus, memory_order_relaxed) < 2)
+    if (spin_limit(loop) == 0)
         return false;
     if (w->spin_pause == 0)
         return true;
@@ -514,6 +536,8 @@ loop_notify(struct loop *loop, struct loop_waiter *w)
 
     atomic_fetch_add(&w->news, 1);
     state = atomic_load(&w->state);
+    if (state == POLLING && loop_holds(loop) && loop->current)
+        loop->hot = loop->current;
     if (state == AWAY || !atomic_compare_exchange_strong(&w->state, &state, AWAY))
         return; /* it looks before it sleeps, or was told already */
     if (state == SLEEPING)

@@ -224,6 +224,41 @@ test_spin_adapts(void **state)
     caller_fini(&c);
 }
 
+/* Who spins looks at the descriptor that brought the last news. That may go, and others must not starve. */
+static void
+test_hot_descriptor_goes(void **state)
+{
+    struct caller first, other;
+
+    caller_init(&first, loop_of(state));
+    caller_init(&other, loop_of(state));
+    for (int i = 0; i < 50; i++)
+        caller_call(&first);
+    caller_fini(&first);
+    for (int i = 0; i < 50; i++)
+        caller_call(&other);
+    caller_fini(&other);
+}
+
+static void
+test_hot_descriptor_is_not_all(void **state)
+{
+    struct caller busy, other;
+
+    caller_init(&busy, loop_of(state));
+    caller_init(&other, loop_of(state));
+    for (unsigned i = 1; i <= 20; i++) {
+        for (int k = 0; k < 50; k++)
+            caller_call(&busy);
+        caller_send(&other);
+        for (int64_t end = clock_ms() + AWAIT_MS; atomic_load(&other.got) < i && clock_ms() < end;)
+            caller_call(&busy);
+        assert_int_equal(atomic_load(&other.got), i);
+    }
+    caller_fini(&busy);
+    caller_fini(&other);
+}
+
 static void
 test_deadlines(void **state)
 {
@@ -504,6 +539,8 @@ main(void)
         with_loop(test_attend_off),
         with_loop(test_spin_off),
         with_loop(test_spin_adapts),
+        with_loop(test_hot_descriptor_goes),
+        with_loop(test_hot_descriptor_is_not_all),
         with_loop(test_deadlines),
         with_loop(test_look),
         with_loop(test_notified_by_a_thread),

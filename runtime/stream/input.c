@@ -122,6 +122,7 @@ boot(struct stream *s, const void *p, size_t n)
 /* What one pass of reads brought in. */
 struct pass {
     ssize_t n; /* the last read's result */
+    bool some; /* one of them brought something */
     int rc;    /* negative: the input is malformed, see err */
     struct err err;
     struct outcome outcome;
@@ -136,6 +137,7 @@ read_some(struct stream *s, struct pass *p)
 {
     if (s->state == BOOTING) {
         p->n = s->transport->ops->read(s->transport, p->boot, sizeof p->boot);
+        p->some = p->n > 0;
         return;
     }
     for (int i = 0; i < READ_BATCH && p->rc == 0; i++) {
@@ -146,6 +148,7 @@ read_some(struct stream *s, struct pass *p)
         p->n = s->transport->ops->read(s->transport, to, room);
         if (p->n <= 0)
             return;
+        p->some = true;
         p->rc = framer_push(&s->framer, (size_t)p->n, &p->err);
     }
 }
@@ -166,7 +169,8 @@ take_in(struct stream *s, struct pass *p)
     p->outcome = stream_look(s);
     pthread_mutex_unlock(&s->lock);
     s->refused = p->outcome.refused;
-    s->heard = clock_ms();
+    if (p->some)
+        s->heard = clock_ms();
 }
 
 void
@@ -197,6 +201,7 @@ stream_input(struct stream *s)
     bool more;
 
     p.rc = 0;
+    p.some = false;
     p.text_size = 0;
     stream_ref(s); /* an upcall may close it */
     take_in(s, &p);

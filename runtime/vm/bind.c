@@ -282,6 +282,44 @@ is_choked(const struct vm *vm)
     return router_backlog(vm->router) > BACKLOG_MAX;
 }
 
+/* The next message; NULL when the time is over. */
+static struct msg *
+take(struct vm *vm, int64_t deadline)
+{
+    while (is_choked(vm)) {
+        int64_t nap = clock_ms() + BACKLOG_NAP_MS;
+
+        if (deadline >= 0 && clock_left(deadline) == 0)
+            return NULL;
+        mailbox_nap(vm->mailbox, deadline >= 0 && deadline < nap ? deadline : nap);
+    }
+    return mailbox_take(vm->mailbox, deadline);
+}
+
+/* answer(context id, seq) -> true, result...: waits, and that was the answer to the call, and plain. Else as
+ * wait: another message, or nothing. */
+static int
+core_answer(lua_State *L)
+{
+    struct vm *vm = self(L);
+    uint32_t src = (uint32_t)luaL_checknumber(L, 1), seq = (uint32_t)luaL_checknumber(L, 2);
+    struct msg *m;
+    int pushed = -1;
+
+    lua_settop(L, 2);
+    m = take(vm, -1);
+    if (!m)
+        return 0;
+    if (m->h.handle == vm->answers && m->h.seq == seq && m->h.src == src && m->h.flags == 0)
+        pushed = values_push(L, m);
+    if (pushed < 0)
+        return push_message(L, m);
+    msg_unref(m);
+    lua_pushboolean(L, 1);
+    lua_replace(L, 3); /* where their number is */
+    return pushed;
+}
+
 /* wait(seconds or nil) -> handle, seq, src, reply, flags, payload; or, where plain values came to a
  * handle for values: ..., flags, n, the n values. Nothing when the time is over. */
 static int
@@ -297,14 +335,7 @@ core_wait(lua_State *L)
         /* Rounded up: a timer that is due in 0.2 ms must not spin until then. */
         deadline = clock_ms() + (s <= 0 ? 0 : s > 1e9 ? (int64_t)1e12 : (int64_t)ceil(s * 1e3));
     }
-    while (is_choked(vm)) {
-        int64_t nap = clock_ms() + BACKLOG_NAP_MS;
-
-        if (deadline >= 0 && clock_left(deadline) == 0)
-            return 0;
-        mailbox_nap(vm->mailbox, deadline >= 0 && deadline < nap ? deadline : nap);
-    }
-    m = mailbox_take(vm->mailbox, deadline);
+    m = take(vm, deadline);
     return m ? push_message(L, m) : 0;
 }
 
@@ -496,6 +527,7 @@ static const luaL_Reg functions[] = {
     {"reply", core_reply},
     {"reply_values", core_reply_values},
     {"wait", core_wait},
+    {"answer", core_answer},
     {"next", core_next},
     {"scan", core_scan},
     {"listen", core_listen},
