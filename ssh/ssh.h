@@ -26,7 +26,34 @@
 #include "err.h"
 #include "transport.h"
 
-enum ssh_strict { SSH_STRICT_YES, SSH_STRICT_ACCEPT_NEW, SSH_STRICT_NO };
+enum ssh_strict { SSH_STRICT_YES, SSH_STRICT_ASK, SSH_STRICT_ACCEPT_NEW, SSH_STRICT_NO };
+
+/* What only a person, or whoever speaks for one, can answer. Texts are printable, and borrowed. */
+enum ssh_question_kind {
+    SSH_ASK_PASSPHRASE, /* of the key file `subject` */
+    SSH_ASK_PASSWORD,   /* of user@host, which is the `subject` */
+    SSH_ASK_PROMPT, /* one prompt of keyboard-interactive, in the server's words; a one-time code, say */
+    SSH_ASK_HOSTKEY /* "yes", "no", or the fingerprint: is the key the right one? */
+};
+
+struct ssh_question {
+    enum ssh_question_kind kind;
+    const char
+        *host; /* for whom: what the user calls the host; with a jump host, that one's name */
+    const char *subject; /* see above; "" for prompts */
+    const char *text;    /* what to show: "root@web1's password: " */
+    const char *detail;  /* more to show before it, in lines; or "" */
+    bool echo;           /* what is typed may be seen */
+    int attempt;         /* from 1: how often the same was asked, since the answer was wrong */
+};
+
+/*
+ * Called on the connecting thread; may block for as long as a person takes, which counts for no
+ * deadline; ends soon once *cancel is true. 0 with *answer (owned; freed by secret_free), ERR_CANCELLED,
+ * or ERR_AUTH with a text that says why nobody can be asked ("no terminal ...").
+ */
+typedef int (*ssh_ask)(void *arg, const struct ssh_question *q, const atomic_bool *cancel,
+    char **answer, struct err *err);
 
 /* All strings are borrowed for the time of the call; lists are NULL-terminated; NULL lists are empty. */
 struct ssh_options {
@@ -47,6 +74,16 @@ struct ssh_options {
     const char *bind_address;                               /* or NULL */
     int family;                                             /* AF_UNSPEC, AF_INET, AF_INET6 */
     bool compression;
+    /* The way there: a jump host, whose session carries this one's; or a command whose stdin and stdout
+     * do, run by `sh -c`; or neither: TCP. */
+    const struct ssh_options *via;
+    const char *proxy_command;
+    const char *share_key;      /* of a jump host: those with the same text share one connection */
+    const char *const *set_env; /* "NAME=value": asked of the server, which may ignore it */
+    int connection_attempts;    /* for TCP, a second apart; 0: 1 */
+    int password_prompts;       /* how often a password is asked for; 0: 3 */
+    ssh_ask ask;                /* or NULL: nobody can be asked */
+    void *ask_arg;
     int64_t connect_ms;   /* deadline for TCP, per address; 0: 15 s */
     int64_t handshake_ms; /* deadline for key exchange + auth + exec; 0: 30 s */
     const char *command;  /* exec request */

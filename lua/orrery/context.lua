@@ -130,7 +130,16 @@ end
 
 -- Opening -----------------------------------------------------------------------------------------
 
-local await_opening = link.answers(core.handle.HELLO, function(id) core.close(id, 0) end)
+-- u8 code, u8 whether ssh(1) could do better, str text, and what came on stderr.
+local function opening_error(payload)
+    local code, could, text, stderr = core.unpack("11s*", payload)
+    return Error.new {
+        code = core.error_name(code or 1), message = text or "malformed error",
+        openssh_could = could == 1 or nil, stderr = stderr ~= "" and stderr or nil,
+    }
+end
+
+local await_opening = link.answers(core.handle.HELLO, opening_error, function(id) core.close(id, 0) end)
 
 ---@class orrery.HostInfo what the agent says of its host
 ---@field hostname string

@@ -9,7 +9,7 @@ local sched = require "orrery.sched"
 
 local Context = context.Context
 
-local await_transfer = link.answers(core.handle.FILE)
+local await_transfer = link.answers(core.handle.FILE, link.service_error)
 
 local OPTIONS = {
     mode = "number", owner = { "string", "number" }, group = { "string", "number" },

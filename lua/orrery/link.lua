@@ -120,24 +120,22 @@ function M.dead_error(payload)
     }
 end
 
---- The error that C services write: u8 code, str text, and for children what came on stderr.
+--- The error that C services write: u8 code, str text.
 ---@param payload string
 ---@return orrery.Error
 function M.service_error(payload)
-    local code, text, stderr = core.unpack("1s*", payload)
-    return Error.new {
-        code = core.error_name(code or 1), message = text or "malformed error",
-        stderr = stderr ~= "" and stderr or nil,
-    }
+    local code, text = core.unpack("1s*", payload)
+    return Error.new { code = core.error_name(code or 1), message = text or "malformed error" }
 end
 
 --- Answers that this process's own services post to the VM, each named by the number that starting it
 --- gave: a child that is open, a file that is there.
 ---@param handle integer
+---@param to_error fun(payload: string): orrery.Error
 ---@param unwanted? fun(src: integer) for a success that nobody waits for any more
 ---@return fun(seq: integer, future: orrery.Future) settle the future, with src and payload, when the
 ---answer comes
-function M.answers(handle, unwanted)
+function M.answers(handle, to_error, unwanted)
     local waiting = {}
     handlers[handle] = function(seq, src, _, flags, payload)
         local future = waiting[seq]
@@ -145,7 +143,7 @@ function M.answers(handle, unwanted)
         waiting[seq] = nil
         pending = pending - 1
         if flags == core.ERROR then
-            future:reject(M.service_error(payload))
+            future:reject(to_error(payload))
         elseif not future:resolve(src, payload) and unwanted then
             unwanted(src)
         end

@@ -94,6 +94,7 @@ report_failure(struct child *c, const struct err *why)
     if (c->reported)
         return;
     pack_u8(&b, (uint8_t)-why->code);
+    pack_u8(&b, openreq_openssh_could(c->request));
     pack_str(&b, why->msg);
     if (c->stream)
         buf_append(&b, stream_last_words(c->stream), strlen(stream_last_words(c->stream)));

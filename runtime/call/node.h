@@ -74,7 +74,7 @@ struct open_options {
  * Starts to open a child. The outcome is posted to mb once: handle HANDLE_HELLO, seq = the number
  * returned; src = the id of the new context, payload pack: str hostname, str kernel, str machine,
  * u32 pid, u32 uid, u64 bytes sent before the agent ran, str how (for -v); or FRAME_ERROR with
- * payload pack u8 -code, str text, and the end of what came on stderr. 0: nothing was started, see err.
+ * payload pack u8 -code, u8 openssh_could (ssh.h), str text, and the end of what came on stderr. 0: nothing was started, see err.
  */
 uint32_t node_open(
     struct node *n, const struct open_options *o, struct mailbox *mb, struct err *err);

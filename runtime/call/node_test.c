@@ -163,7 +163,11 @@ take_outcome(struct fixture *x, uint32_t seq)
     assert_true(!seq || m->h.seq == seq);
     out.id = m->h.src;
     unpack_init(&u, msg_payload(m), m->h.length);
-    out.code = m->h.flags & FRAME_ERROR ? -unpack_u8(&u) : 0;
+    out.code = 0;
+    if (m->h.flags & FRAME_ERROR) {
+        out.code = -unpack_u8(&u);
+        (void)unpack_u8(&u);
+    }
     out.text = unpack_str(&u);
     msg_unref(m);
     return out;

@@ -13,8 +13,8 @@
 struct openreq_private {
     char **strings;
     size_t string_count;
-    void **lists;
-    size_t list_count;
+    void **blocks;
+    size_t block_count;
     const char *const *argv; /* NULL for SSH */
     const char *program;     /* what errors call it; NULL for SSH and local children */
     ssh_connector connect;
@@ -39,10 +39,19 @@ copy(struct openreq *q, const char *s)
     return s ? keep(q, xstrdup(s)) : NULL;
 }
 
+static void *
+keep_block(struct openreq *q, void *block)
+{
+    struct openreq_private *p = q->p;
+
+    p->blocks = xrealloc(p->blocks, (p->block_count + 1) * sizeof *p->blocks);
+    p->blocks[p->block_count++] = block;
+    return block;
+}
+
 static const char **
 copy_list(struct openreq *q, const char *const *list)
 {
-    struct openreq_private *p = q->p;
     const char **out;
     size_t n = 0;
 
@@ -53,16 +62,12 @@ copy_list(struct openreq *q, const char *const *list)
     out = xcalloc(n + 1, sizeof *out);
     for (size_t i = 0; i < n; i++)
         out[i] = copy(q, list[i]);
-    p->lists = xrealloc(p->lists, (p->list_count + 1) * sizeof *p->lists);
-    p->lists[p->list_count++] = out;
-    return out;
+    return keep_block(q, out);
 }
 
 static void
-copy_ssh(struct openreq *q, const struct ssh_options *from, const char *command)
+copy_ssh(struct openreq *q, struct ssh_options *to, const struct ssh_options *from)
 {
-    struct ssh_options *to = &q->p->ssh;
-
     *to = *from;
     to->name = copy(q, from->name);
     to->host = copy(q, from->host);
@@ -80,7 +85,22 @@ copy_ssh(struct openreq *q, const struct ssh_options *from, const char *command)
     to->macs = copy(q, from->macs);
     to->host_key_algorithms = copy(q, from->host_key_algorithms);
     to->bind_address = copy(q, from->bind_address);
-    to->command = command;
+    to->proxy_command = copy(q, from->proxy_command);
+    to->share_key = copy(q, from->share_key);
+    to->set_env = copy_list(q, from->set_env);
+    if (from->via) {
+        struct ssh_options *via = keep_block(q, xcalloc(1, sizeof *via));
+
+        copy_ssh(q, via, from->via);
+        to->via = via;
+    }
+}
+
+static void
+plan_ssh(struct openreq *q, const struct ssh_options *o, const char *command)
+{
+    copy_ssh(q, &q->p->ssh, o);
+    q->p->ssh.command = command;
 }
 
 /* A local child needs no stub: the agent is here, and runs from where it is. */
@@ -149,7 +169,7 @@ openreq_create(
         }
         keep(q, text);
         if (o->ssh)
-            copy_ssh(q, o->ssh, text);
+            plan_ssh(q, o->ssh, text);
         else
             plan_command(q, o, text);
     }
@@ -163,10 +183,10 @@ openreq_free(struct openreq *q)
         return;
     for (size_t i = 0; i < q->p->string_count; i++)
         secret_free(q->p->strings[i]);
-    for (size_t i = 0; i < q->p->list_count; i++)
-        free(q->p->lists[i]);
+    for (size_t i = 0; i < q->p->block_count; i++)
+        free(q->p->blocks[i]);
     free(q->p->strings);
-    free(q->p->lists);
+    free(q->p->blocks);
     free(q->p);
     free(q->name);
     free(q->route);
@@ -203,6 +223,12 @@ openreq_connect(struct openreq *q, const atomic_bool *cancel, struct err *err)
             (double)r->connect_us / 1e3, (double)r->kex_us / 1e3, (double)r->auth_us / 1e3,
             (double)r->exec_us / 1e3);
     return t;
+}
+
+bool
+openreq_openssh_could(const struct openreq *q)
+{
+    return q->p->report.openssh_could;
 }
 
 const char *

@@ -30,6 +30,8 @@ bool openreq_blocks(const struct openreq *q);
 bool openreq_needs_guard(const struct openreq *q);
 /* Connects or spawns. `cancel` ends it early. Returns owned, or NULL with err. */
 struct transport *openreq_connect(struct openreq *q, const atomic_bool *cancel, struct err *err);
+/* After a failure: ssh(1) may be able to do what SSH in this process cannot. */
+bool openreq_openssh_could(const struct openreq *q);
 /* How it was reached, for logs: "ssh 10.0.0.7, publickey, SHA256:..., connect 4 ms ...". */
 const char *openreq_how(const struct openreq *q);
 

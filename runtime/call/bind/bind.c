@@ -91,7 +91,9 @@ strictness(const char *s)
 {
     if (s && strcmp(s, "no") == 0)
         return SSH_STRICT_NO;
-    return s && strcmp(s, "accept-new") == 0 ? SSH_STRICT_ACCEPT_NEW : SSH_STRICT_YES;
+    if (s && strcmp(s, "accept-new") == 0)
+        return SSH_STRICT_ACCEPT_NEW;
+    return s && strcmp(s, "ask") == 0 ? SSH_STRICT_ASK : SSH_STRICT_YES;
 }
 
 static int
@@ -100,6 +102,35 @@ family(const char *s)
     if (s && strcmp(s, "inet") == 0)
         return AF_INET;
     return s && strcmp(s, "inet6") == 0 ? AF_INET6 : AF_UNSPEC;
+}
+
+static int
+get_int(lua_State *L, int t, const char *key)
+{
+    int n;
+
+    lua_getfield(L, t, key);
+    n = (int)luaL_optnumber(L, -1, 0);
+    lua_pop(L, 1);
+    return n;
+}
+
+static void get_ssh(lua_State *L, int t, struct ssh_options *o);
+
+/* The options of a jump host: another table like this, in a userdata that is left on the stack. */
+static const struct ssh_options *
+get_via(lua_State *L, int t)
+{
+    struct ssh_options *via = NULL;
+
+    luaL_checkstack(L, 32, "jump hosts");
+    lua_getfield(L, t, "via");
+    if (lua_istable(L, -1)) {
+        via = lua_newuserdata(L, sizeof *via);
+        memset(via, 0, sizeof *via);
+        get_ssh(L, lua_gettop(L) - 1, via);
+    }
+    return via;
 }
 
 static void
@@ -125,6 +156,12 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->bind_address = get_string(L, t, "bind_address");
     o->family = family(get_string(L, t, "family"));
     o->compression = get_bool(L, t, "compression");
+    o->via = get_via(L, t);
+    o->proxy_command = get_string(L, t, "proxy_command");
+    o->share_key = get_string(L, t, "share_key");
+    o->set_env = get_list(L, t, "set_env");
+    o->connection_attempts = get_int(L, t, "connection_attempts");
+    o->password_prompts = get_int(L, t, "password_prompts");
     o->connect_ms = get_ms(L, t, "connect_timeout", 0);
     o->handshake_ms = get_ms(L, t, "handshake_timeout", 0);
 }
