@@ -251,8 +251,10 @@ establish(struct ssh_attempt *a, int fd)
     if (rc == 0)
         rc = hostkey_check(a);
     lap(&start);
+    a->s->wipes = true;
     if (rc == 0)
         rc = auth_run(a);
+    a->s->wipes = false;
     a->report->auth_us = lap(&start);
     if (rc == 0)
         rc = execute(a);

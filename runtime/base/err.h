@@ -43,7 +43,7 @@ enum err_code {
 
 struct err {
     int code;      /* an enum err_code */
-    char msg[500]; /* one line, no trailing dot, no newline */
+    char msg[700]; /* one line, no trailing dot, no newline */
 };
 
 /* The stable name of a code: ERR_DEAD -> "dead". Unknown codes give "error". */
