@@ -60,18 +60,25 @@ ask_methods(struct auth *u, char **list)
     }
 }
 
+bool
+auth_ended(struct auth *u, int rc)
+{
+    if (!session_lost(u->a->s) && !u->a->s->goodbye[0])
+        return false;
+    (void)attempt_failed(u->a, rc);
+    u->a->code = 0; /* the error will be that of all that was tried */
+    u->ended = u->refused = true;
+    return true;
+}
+
 int
 auth_look_again(struct auth *u)
 {
     char *list;
     int rc = ask_methods(u, &list);
 
-    if (rc == ERR_CANCELLED || rc == ERR_TIMEOUT)
-        return rc;
-    if (rc) {
-        u->ended = u->refused = true;
-        return 0;
-    }
+    if (rc)
+        return rc != ERR_CANCELLED && rc != ERR_TIMEOUT && auth_ended(u, rc) ? 0 : rc;
     u->progress = !list || strcmp(list, u->allowed) != 0;
     u->refused |= !u->progress;
     if (!list) {

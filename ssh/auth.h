@@ -40,6 +40,9 @@ void auth_succeed(struct auth *u, const char *how, const char *name);
  */
 int auth_look_again(struct auth *u) must_check;
 
+/* After a failure of libssh2's: has the server ended the connection? That is a refusal, too. */
+bool auth_ended(struct auth *u, int rc);
+
 int auth_keys(struct auth *u) must_check;
 void auth_keys_fini(struct auth *u);
 int auth_password(struct auth *u) must_check;

@@ -79,9 +79,9 @@ key_result(struct auth *u, int rc, const char *type, const char *kind, const cha
         auth_succeed(u, *kind ? kind : "publickey", name);
         return KEY_DONE;
     }
-    if (session_lost(a->s) || a->s->goodbye[0]) {
-        (void)attempt_failed(a, rc);
-        return KEY_BROKEN;
+    if (auth_ended(u, rc)) {
+        auth_note(u, "refused", kind, name);
+        return KEY_DONE;
     }
     libssh2_session_last_error(a->s->session, &text, NULL, 0);
     if (rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED && text && strstr(text, "Callback"))
@@ -229,14 +229,14 @@ ask_passphrase(struct auth *u, const struct keyfile *k, const char *question)
             break;
         }
         got = show(u, k, answer);
-        if (got == KEY_DONE)
+        if (got == KEY_DONE && !u->ended)
             once_known(question, answer);
         secret_free(answer);
     }
     free(text);
-    if (u->a->code) { /* cancelled, or lost: that says nothing about the passphrase */
+    if (u->a->code || u->ended) { /* that says nothing about the passphrase */
         once_release(question);
-        return KEY_BROKEN;
+        return u->ended ? KEY_DONE : KEY_BROKEN;
     }
     if (got == KEY_UNSIGNED)
         once_refused(question);

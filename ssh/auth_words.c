@@ -38,8 +38,8 @@ word_result(struct auth *u, int rc, const char *method)
         auth_succeed(u, method, "");
         return 0;
     }
-    if (session_lost(a->s) || a->s->goodbye[0])
-        return attempt_failed(a, rc);
+    if (auth_ended(u, rc))
+        return 0;
     if (rc == LIBSSH2_ERROR_PASSWORD_EXPIRED)
         return expired(u);
     return auth_look_again(u);
@@ -229,7 +229,7 @@ converse(struct auth *u)
             a->s->session, a->o->user, (unsigned)strlen(a->o->user), on_prompts));
     a->s->auth = NULL;
     rc = word_result(u, rc, "keyboard-interactive");
-    if (u->unanswered) /* what it refused was nothing */
+    if (u->unanswered || u->prompts == 0) /* what it refused was nothing */
         u->refused = refused;
     return rc;
 }
@@ -265,7 +265,9 @@ auth_keyboard(struct auth *u)
         if (!again(u) || !people)
             break;
     }
-    if (u->unanswered)
+    if (u->prompts == 0)
+        auth_note(u, "it asks for nothing, and refuses", method, "");
+    else if (u->unanswered)
         auth_note(u, u->declined ? "no answer was given" : "it asks for more than a password", method, "");
     else
         auth_note(u, "refused", method, "");
