@@ -397,38 +397,53 @@ ask_person(struct ssh_attempt *a, const struct key *key, struct err *err)
     return rc == -1 ? 0 : rc;
 }
 
-/* Several connections to a new host are one question. */
+/* The question is this thread's, but the one before may have got an answer to it. */
 static int
-ask_and_add(struct ssh_attempt *a, const struct key *key, const struct search *s)
+ask_unless_added(struct ssh_attempt *a, const struct key *key, const struct search *s, bool *refused)
 {
-    char *question = xasprintf("trust %s %s", s->name, key->fingerprint), *known = NULL;
-    enum once got = attempt_claim(a, question, &known);
-    int rc = got == ONCE_CANCELLED ? a->code : got == ONCE_KNOWN;
+    struct adding add = {.o = a->o};
     struct err err = {0};
+    char *why;
+    int rc;
 
-    secret_free(known);
-    if (got == ONCE_MINE) {
-        rc = ask_person(a, key, &err);
-        if (rc == 1)
-            once_known(question, "yes");
-        else if (a->code || rc == ERR_CREDENTIALS)
-            once_release(question);
-        else
-            once_refused(question);
-    }
-    free(question);
+    add.now =
+        (struct search){.session = s->session, .name = s->name, .type = s->type, .key = s->key};
+    rc = present(&add) ? 1 : ask_person(a, key, &err);
+    buf_fini(&add.now.types);
     if (a->code)
         return a->code;
     if (rc == 1)
         return add_key(a, key, s);
-    if (rc == ERR_CREDENTIALS) {
-        char *why = xasprintf(", and %.150s", err.msg);
-
-        rc = fail_unknown(a, key, s, why);
-        free(why);
-        return rc;
+    if (rc != ERR_CREDENTIALS) {
+        *refused = true;
+        return fail_unknown(a, key, s, ", and was not accepted");
     }
-    return fail_unknown(a, key, s, ", and was not accepted");
+    why = xasprintf(", and %.150s", err.msg);
+    rc = fail_unknown(a, key, s, why);
+    free(why);
+    return rc;
+}
+
+/* Several connections to a new host are one question. */
+static int
+ask_and_add(struct ssh_attempt *a, const struct key *key, const struct search *s)
+{
+    char *question = xasprintf("trust %s %s", s->name, key->fingerprint), *known;
+    enum once got = attempt_claim(a, question, &known);
+    bool refused = false;
+    int rc = a->code;
+
+    if (got == ONCE_MINE) {
+        rc = ask_unless_added(a, key, s, &refused);
+        if (refused)
+            once_refused(question);
+        else
+            once_release(question);
+    } else if (got == ONCE_REFUSED) {
+        rc = fail_unknown(a, key, s, ", and was not accepted");
+    }
+    free(question);
+    return rc;
 }
 
 static int

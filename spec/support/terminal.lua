@@ -18,13 +18,14 @@ local function say(...) io.stdout:write(table.concat({ ... }, " "), "\n") io.std
 
 -- What runs in the window: the program, then its status, and whether the terminal shows what is typed.
 local SCRIPT = [[
+trap : INT
 for last; do :; done
 if [ "$last" = background ]; then
     set -m
-    luajit "$@" &
+    "$ORRERY_BUILD/orrery" run "$@" &
     wait
 else
-    (sh -c 'echo $$ >"$0.pid"; exec env ${ORRERY_PRELOAD:+LD_PRELOAD=$ORRERY_PRELOAD} luajit "$@"' "$0" "$@")
+    (exec sh -c 'echo $$ >"$0.pid"; exec "$ORRERY_BUILD/orrery" run "$@"' "$0" "$@")
 fi
 echo "ended $? $(stty -a | grep -ow -e '-\?echo')"
 exec sleep 1000000
