@@ -23,9 +23,11 @@ local M = {}
 local KINDS = { [0] = "passphrase", "password", "prompt", "hostkey" }
 
 --- The functions, and their tasks that run, by the number of the opening.
----@type table<integer, { fn: fun(question: orrery.Asked): string?, tasks: table<orrery.Task, true> }>
+---@type table<integer, { fn: fun(question: orrery.Asked): string?, depth: integer,
+---tasks: table<orrery.Task, true> }>
 local openings = {}
----@type table<orrery.Task, true>
+--- How deep the openings of such a task are.
+---@type table<orrery.Task, integer>
 local asking = setmetatable({}, { __mode = "k" })
 
 local function decode(payload)
@@ -58,7 +60,7 @@ link.handle(core.handle.ASK, function(seq, number, _, _, payload)
         run(opening, seq, decode(payload))
         opening.tasks[task] = nil
     end)
-    opening.tasks[task], asking[task] = true, true
+    opening.tasks[task], asking[task] = true, opening.depth + 1
 end)
 
 --- Completes a request for core.open.
@@ -66,8 +68,8 @@ end)
 function M.prepare(request)
     local asked = request.asking or {}
     asked.script = type(request.ask) == "function"
-    -- It would wait for its own end otherwise, as one is asked at a time.
-    asked.nested = asking[sched.current()] ~= nil
+    -- One is asked at a time: one that an answer depends on would wait for ever.
+    asked.depth = asking[sched.current()] or 0
     request.asking = asked
 end
 
@@ -75,7 +77,9 @@ end
 ---@param number integer what core.open returned
 ---@param request table
 function M.serve(number, request)
-    if type(request.ask) == "function" then openings[number] = { fn = request.ask, tasks = {} } end
+    if type(request.ask) == "function" then
+        openings[number] = { fn = request.ask, depth = request.asking.depth, tasks = {} }
+    end
 end
 
 --- The opening is over: nobody waits for an answer any more.

@@ -11,13 +11,16 @@
 #include "frame.h"
 #include "pack.h"
 
+enum { DEPTH_MAX = 8 };
+
 /* [I] immutable, [l] lock */
 struct asker {
     LIST_ENTRY(asker) link; /* [l] */
-    bool nobody, script, nested; /* [I] */
-    char *program;               /* [I] */
-    struct mailbox *mb;          /* [l] NULL: the VM is gone, or was never there */
-    uint32_t opening;            /* [I] */
+    bool nobody, script;    /* [I] */
+    int depth;              /* [I] */
+    char *program;          /* [I] */
+    struct mailbox *mb;     /* [l] NULL: the VM is gone, or was never there */
+    uint32_t opening;       /* [I] */
 };
 
 /* One that the script was asked; on the stack of the thread that waits. */
@@ -34,7 +37,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
 static pthread_cond_t news = PTHREAD_COND_INITIALIZER;
 static LIST_HEAD(, asker) askers = LIST_HEAD_INITIALIZER(askers);
 static LIST_HEAD(, posted) questions = LIST_HEAD_INITIALIZER(questions);
-static bool busy; /* somebody is being asked */
+static bool busy[DEPTH_MAX]; /* somebody is being asked */
 static uint32_t last_seq;
 
 struct asker *
@@ -44,7 +47,7 @@ asker_create(const struct ask_options *o)
 
     a->nobody = o->nobody;
     a->script = o->script;
-    a->nested = o->nested;
+    a->depth = o->depth < DEPTH_MAX ? o->depth : DEPTH_MAX - 1;
     a->program = o->program ? xstrdup(o->program) : NULL;
     pthread_mutex_lock(&lock);
     LIST_INSERT_HEAD(&askers, a, link);
@@ -233,13 +236,12 @@ take_turn(const struct asker *a, const atomic_bool *cancel)
 {
     bool mine;
 
-    if (a->nested)
-        return true;
     pthread_mutex_lock(&lock);
-    while (busy && !is_cancelled(cancel))
+    while (busy[a->depth] && !is_cancelled(cancel))
         nap();
     mine = !is_cancelled(cancel);
-    busy |= mine;
+    if (mine)
+        busy[a->depth] = true;
     pthread_mutex_unlock(&lock);
     return mine;
 }
@@ -247,10 +249,8 @@ take_turn(const struct asker *a, const atomic_bool *cancel)
 static void
 end_turn(const struct asker *a)
 {
-    if (a->nested)
-        return;
     pthread_mutex_lock(&lock);
-    busy = false;
+    busy[a->depth] = false;
     pthread_cond_broadcast(&news);
     pthread_mutex_unlock(&lock);
 }

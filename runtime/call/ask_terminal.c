@@ -1,8 +1,9 @@
 /*
  * Asking at the controlling terminal.
  *
- * Signals are left alone: Ctrl-C at a prompt does to the program what it does elsewhere. Should that be
- * its end, a process that was forked beforehand sees it and switches the echo on again.
+ * Ctrl-C at a prompt does to the program what it does elsewhere. Where a signal is its end, because the
+ * program has no handler for it, the echo is switched on again before that. Should it end otherwise (SIGKILL,
+ * a handler that exits), a process that was forked beforehand sees it and does the same a moment later.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -53,8 +54,36 @@ restore(int fd, const struct termios *before, const struct termios *during)
 {
     struct termios now;
 
-    return tcgetattr(fd, &now) == 0 && now.c_lflag == during->c_lflag &&
+    return tcgetattr(fd, &now) == 0 && ((now.c_lflag ^ during->c_lflag) & ~(tcflag_t)PENDIN) == 0 &&
         now.c_iflag == during->c_iflag && tcsetattr(fd, TCSANOW, before) == 0;
+}
+
+/* ---- signals that end the program ---- */
+
+static const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+static const struct terminal *quiet; /* one is asked at a time; set while handlers may run */
+
+static void
+on_deadly(int sig)
+{
+    if (restore(quiet->fd, &quiet->before, &quiet->during) && write(quiet->fd, "\n", 1) < 0) {}
+    raise(sig); /* the handler is gone by now */
+}
+
+/* Where there is no handler, ours; or, at the end, none where it still is ours. */
+static void
+watch_signals(const struct terminal *t)
+{
+    struct sigaction ours = {.sa_handler = t ? on_deadly : SIG_DFL,
+        .sa_flags = (int)(t ? SA_RESETHAND | SA_NODEFER : 0)};
+    struct sigaction now;
+
+    if (t)
+        quiet = t;
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+        if (sigaction(deadly[i], NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+            now.sa_handler == (t ? SIG_DFL : on_deadly))
+            sigaction(deadly[i], &ours, NULL);
 }
 
 /* The keeper's own process: async-signal-safe functions only. All signals are blocked, so the terminal
@@ -107,8 +136,8 @@ terminal_quiet(struct terminal *t)
     t->during.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
     t->during.c_lflag |= ICANON | ISIG;
     keeper_start(t);
+    watch_signals(t);
     tcsetattr(t->fd, TCSAFLUSH, &t->during);
-    tcgetattr(t->fd, &t->during);
     pthread_sigmask(SIG_SETMASK, &t->signals, NULL);
 }
 
@@ -120,6 +149,7 @@ terminal_restore(struct terminal *t)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &t->signals);
     (void)restore(t->fd, &t->before, &t->during);
+    watch_signals(NULL);
     if (t->keeper_pipe >= 0)
         close(t->keeper_pipe);
     if (t->keeper)

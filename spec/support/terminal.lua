@@ -16,7 +16,7 @@ local orrery = require "orrery"
 local function say(...) io.stdout:write(table.concat({ ... }, " "), "\n") io.stdout:flush() end
 ]]
 
--- What runs in the window: the program, then its status, and whether the terminal shows what is typed.
+-- What runs in the window: the program, then its status, and, once it is so, that what is typed is shown.
 local SCRIPT = [[
 trap : INT
 for last; do :; done
@@ -27,7 +27,9 @@ if [ "$last" = background ]; then
 else
     (exec sh -c 'echo $$ >"$0.pid"; exec "$ORRERY_BUILD/orrery" run "$@"' "$0" "$@")
 fi
-echo "ended $? $(stty -a | grep -ow -e '-\?echo')"
+echo "ended $?"
+until stty -a | grep -qe ' echo '; do sleep 0.01; done
+echo "the echo is on"
 exec sleep 1000000
 ]]
 

@@ -323,7 +323,7 @@ describe("asking for what a login needs", function()
             t:type "sesame-1\n"
             t:await "That was not right, please try again.\npwuser@h1's password:"
             t:type "orrery-lab\n"
-            t:await "user pwuser\nended 0 echo"
+            t:await "user pwuser\nended 0\nthe echo is on"
             assert.not_matches("sesame", t:screen())
             assert.not_matches("orrery%-lab", t:screen())
         end)
@@ -340,7 +340,7 @@ describe("asking for what a login needs", function()
             finally(function() t:finish() end)
             t:await "typed' (for h"
             t:type "orrery-pass\n"
-            t:await "done 4\nended 0 echo"
+            t:await "done 4\nended 0\nthe echo is on"
         end)
 
         it("ends the program with Ctrl-C, and has the echo back", function()
@@ -348,7 +348,7 @@ describe("asking for what a login needs", function()
             finally(function() t:finish() end)
             t:await "pwuser@h1's password: "
             t:key "C-c"
-            t:await "ended 130 echo"
+            t:await "ended 130\nthe echo is on"
         end)
 
         it("has the echo back when the program is killed", function()
@@ -356,7 +356,7 @@ describe("asking for what a login needs", function()
             finally(function() t:finish() end)
             t:await "pwuser@h1's password: "
             remote.kill(t:pid())
-            t:await "ended 137 echo"
+            t:await "ended 137\nthe echo is on"
         end)
 
         it("has the echo back when nobody waits for an answer any more", function()
@@ -366,7 +366,7 @@ describe("asking for what a login needs", function()
             ]], lab.ssh_config())
             finally(function() t:finish() end)
             t:await "code timeout"
-            t:await "ended 0 echo"
+            t:await "ended 0\nthe echo is on"
         end)
 
         it("says no with Ctrl-D", function()
@@ -375,7 +375,7 @@ describe("asking for what a login needs", function()
             t:await "pwuser@h1's password: "
             t:key "C-d"
             t:await "password (no answer was given)"
-            t:await "ended 0 echo"
+            t:await "ended 0\nthe echo is on"
         end)
 
         it("is not asked by what runs in the background", function()

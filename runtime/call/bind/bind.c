@@ -166,7 +166,7 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->handshake_ms = get_ms(L, t, "handshake_timeout", 0);
 }
 
-/* asking = {nobody, script, nested, program}: see call/ask.h */
+/* asking = {nobody, script, depth, program}: see call/ask.h */
 static struct ask_options
 get_asking(lua_State *L, int t)
 {
@@ -178,7 +178,7 @@ get_asking(lua_State *L, int t)
 
         ask.nobody = get_bool(L, asking, "nobody");
         ask.script = get_bool(L, asking, "script");
-        ask.nested = get_bool(L, asking, "nested");
+        ask.depth = get_int(L, asking, "depth");
         ask.program = get_string(L, asking, "program");
     }
     return ask;
