@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,7 +17,9 @@
 #include <unistd.h>
 
 #include "counters.h"
+#include "log.h"
 #include "mem.h"
+#include "thread.h"
 
 /* How long end() and destroy() wait for a child that is about to exit by itself. */
 #define EXIT_WAIT_MS 5
@@ -238,14 +239,10 @@ reap_later(void *arg)
 static void
 reap_in_background(pid_t pid)
 {
-    sigset_t all, old;
-    pthread_t thread;
+    int rc = thread_start(NULL, 0, reap_later, (void *)(intptr_t)pid);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the host's signals are for its own threads */
-    if (pthread_create(&thread, NULL, reap_later, (void *)(intptr_t)pid) == 0)
-        pthread_detach(thread);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc != 0)
+        log_warn("transport", "process %d will not be reaped: %s", (int)pid, strerror(rc));
 }
 
 static void
