@@ -10,7 +10,7 @@ connect_for(const char *command)
 
     o.command = command;
     o.strict = SSH_STRICT_ACCEPT_NEW;
-    t = ssh_connect(&o, NULL, NULL, &err);
+    t = ssh_connect(NULL, &o, NULL, NULL, &err);
     if (!t)
         fail_msg("%s", err.msg);
     return t;

@@ -221,11 +221,14 @@ usual_options(void)
         .handshake_ms = 20000};
 }
 
+/* What jump hosts need; or NULL. */
+static struct ssh_pool *pool;
+
 /* Connects, ends at once. 0 or the code; the error's text is in `err`. */
 __attribute__((unused)) static int
 try_connect(const struct ssh_options *o, struct ssh_report *report, struct err *err)
 {
-    struct transport *t = ssh_connect(o, NULL, report, err);
+    struct transport *t = ssh_connect(pool, o, NULL, report, err);
 
     if (!t)
         return err->code;
