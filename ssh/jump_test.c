@@ -46,8 +46,8 @@ know_both(void)
     char key[1024];
 
     snprintf(key, sizeof key, "%s", first_line(path("host_ed25519.pub")));
-    write_file(path("known_hosts"), "[127.0.0.1]:%s %s\n[127.0.0.1]:%s %s\n", gate.port, key, home.port,
-        key);
+    write_file(path("known_hosts"), "[127.0.0.1]:%s %s\n[127.0.0.1]:%s %s\n", gate.port, key,
+        home.port, key);
 }
 
 /* With these lines in the configuration of the jump host. */
@@ -363,8 +363,9 @@ test_jump_refuses(void **state)
         pthread_join(w[i].thread, NULL);
         assert_null(w[i].t);
         assert_int_equal(w[i].err.code, ERR_AUTH);
-        assert_has(w[i].err.msg, i % 2 ? "web1.example cannot be reached by way of jump1: "
-                                       : "web2.example cannot be reached by way of jump1: ");
+        assert_has(w[i].err.msg,
+            i % 2 ? "web1.example cannot be reached by way of jump1: "
+                  : "web2.example cannot be reached by way of jump1: ");
         assert_has(w[i].err.msg, "does not let user nobody-here in");
     }
 }

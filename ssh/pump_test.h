@@ -43,8 +43,9 @@ pump_out(struct pump *p)
         if (n > p->total - p->sent)
             n = p->total - p->sent, first = n / 3;
         fill(p->data, p->sent, n);
-        k = p->t->ops->write(
-            p->t, (struct iovec[]){{p->data, first}, {p->data + first, 0}, {p->data + first, n - first}}, 3);
+        k = p->t->ops->write(p->t,
+            (struct iovec[]){{p->data, first}, {p->data + first, 0}, {p->data + first, n - first}},
+            3);
         if (k == -EAGAIN)
             return;
         assert_true(k > 0);

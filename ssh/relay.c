@@ -77,12 +77,14 @@ push_down(struct tunnel *t)
     }
 }
 
-/* What libssh2 has for it already. */
+/* What libssh2 has for it already. Nothing may be left there while the socket pair takes more: no event
+ * would tell. */
 static void
 deliver(struct tunnel *t)
 {
     uint8_t *data = t->jump->pool->scratch + SSH_STAGE;
 
+    push_down(t);
     while (buf_len(&t->down) == 0 && !t->remote_eof && !t->gone) {
         ssize_t sent, n = channel_widen(t->channel, &t->adjusting);
 
@@ -508,12 +510,10 @@ on_local(struct loop_fd *f, int events)
     struct tunnel *t = owner_of(f, struct tunnel, local);
     struct jump *j = t->jump;
 
-    if (events & LOOP_WRITE) {
-        push_down(t);
+    if (events & LOOP_WRITE)
         deliver(t);
-    } else {
+    else
         send_up(t);
-    }
     tunnel_settle(t);
     session_settle(j);
 }

@@ -134,8 +134,9 @@ sshd_start(const char *lines)
     write_file(path("config"),
         "%s\nPort %s\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n"
         "AuthorizedKeysFile %s/authorized\nPermitRootLogin yes\nMaxAuthTries 20\n"
-        "MaxStartups 100\n%s\n",
-        lines, lab.port, lab.dir, strstr(lines, "HostKey") ? "" : first_line(path("hostkey_line")));
+        "%s%s\n",
+        lines, lab.port, lab.dir, strstr(lines, "MaxStartups") ? "" : "MaxStartups 100\n",
+        strstr(lines, "HostKey") ? "" : first_line(path("hostkey_line")));
     lab.sshd = fork();
     if (lab.sshd == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that crashes leaves none behind */
