@@ -428,7 +428,7 @@ meet_impostor(const char *says, bool hangs_up, atomic_bool *cancel, int code, co
     o.port = port;
     o.handshake_ms = cancel ? 20000 : 400;
     pthread_create(&thread, NULL, impostor_main, &m);
-    assert_null(ssh_connect(&o, cancel, NULL, &err));
+    assert_null(ssh_connect(NULL, &o, cancel, NULL, &err));
     pthread_join(thread, NULL);
     assert_int_equal(err.code, code);
     assert_has(err.msg, text);

@@ -268,9 +268,9 @@ need_images(struct node *n, struct err *err)
 }
 
 void
-node_use_ssh(struct node *n, ssh_connector connect)
+node_use_ssh(struct node *n, const struct ssh_library *ssh)
 {
-    children_use_ssh(n->children, connect);
+    children_use_ssh(n->children, ssh);
 }
 
 uint32_t

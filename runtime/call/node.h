@@ -48,11 +48,9 @@ struct shared *node_modules(struct node *n);
 
 /* ---- children ---- */
 
-/* ssh_connect of ssh/ssh.h. A pointer, because the agent is linked without SSH. */
-typedef struct transport *(*ssh_connector)(const struct ssh_options *o, const atomic_bool *cancel,
-    struct ssh_report *report, struct err *err);
-/* Before the first child is opened. */
-void node_use_ssh(struct node *n, ssh_connector connect);
+/* ssh_library of ssh/ssh.h, borrowed: a pointer, because the agent is linked without SSH. Once, before the
+ * first child is opened. */
+void node_use_ssh(struct node *n, const struct ssh_library *ssh);
 
 /* How to open a child. Strings and lists are borrowed for the time of the call. */
 struct open_options {

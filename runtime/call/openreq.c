@@ -17,7 +17,6 @@ struct openreq_private {
     size_t block_count;
     const char *const *argv; /* NULL for SSH */
     const char *program;     /* what errors call it; NULL for SSH and local children */
-    ssh_connector connect;
     struct ssh_options ssh;
     struct ssh_report report;
     char how[512];
@@ -129,8 +128,7 @@ plan_command(struct openreq *q, const struct open_options *o, const char *script
 }
 
 struct openreq *
-openreq_create(
-    const struct open_options *o, const struct images *im, ssh_connector ssh, struct err *err)
+openreq_create(const struct open_options *o, const struct images *im, bool has_ssh, struct err *err)
 {
     struct openreq *q;
     struct bootstrap_stub stub = {.no_cache = o->no_cache, .cache = o->cache};
@@ -140,7 +138,7 @@ openreq_create(
         err_set(err, ERR_BOOTSTRAP, "this process has no agents to open children with");
         return NULL;
     }
-    if (o->ssh && !ssh) {
+    if (o->ssh && !has_ssh) {
         err_set(err, ERR_CONNECT, "this context cannot open SSH connections itself");
         return NULL;
     }
@@ -158,7 +156,6 @@ openreq_create(
     random_hex(q->marker, BOOTSTRAP_MARKER / 2);
     stub.marker = q->marker;
     stub.hash = images_id(im);
-    q->p->connect = ssh;
     if (!o->ssh && !o->argv) {
         plan_local(q, im);
     } else {
@@ -205,8 +202,19 @@ openreq_needs_guard(const struct openreq *q)
     return q->p->program != NULL;
 }
 
+bool
+openreq_spawns(const struct openreq *q)
+{
+    const struct ssh_options *o = &q->p->ssh;
+
+    while (o->via)
+        o = o->via;
+    return q->p->argv || o->proxy_command;
+}
+
 struct transport *
-openreq_connect(struct openreq *q, const atomic_bool *cancel, struct err *err)
+openreq_connect(struct openreq *q, const struct ssh_library *ssh, struct ssh_pool *pool,
+    const atomic_bool *cancel, struct err *err)
 {
     struct process_options process = {.argv = q->p->argv, .name = q->p->program};
     struct ssh_report *r = &q->p->report;
@@ -214,7 +222,7 @@ openreq_connect(struct openreq *q, const atomic_bool *cancel, struct err *err)
 
     if (q->p->argv)
         return process_spawn(&process, err);
-    t = q->p->connect(&q->p->ssh, cancel, r, err);
+    t = ssh->connect(pool, &q->p->ssh, cancel, r, err);
     if (t)
         snprintf(q->p->how, sizeof q->p->how,
             "ssh %s, host key %s, %s; resolve %.1f ms, connect %.1f, key exchange %.1f, "

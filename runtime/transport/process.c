@@ -41,11 +41,12 @@ struct process {
     bool full;            /* [s] the last write met a full descriptor */
     int error;            /* [s] errno of the read or write that failed, 0: none */
     int rflags,
-        wflags;    /* [I] file status flags that adopted descriptors came with, -1: unchanged */
-    char name[32]; /* [I] */
-    pid_t pid;     /* [I] 0: adopted */
-    bool reaped;   /* [s] pid is not ours any more */
-    int status;    /* [s] waitpid's, once reaped; -1: somebody else reaped it */
+        wflags;     /* [I] file status flags that adopted descriptors came with, -1: unchanged */
+    char name[32];  /* [I] */
+    pid_t pid;      /* [I] 0: adopted */
+    bool terminate; /* [I] */
+    bool reaped;    /* [s] pid is not ours any more */
+    int status;     /* [s] waitpid's, once reaped; -1: somebody else reaped it */
 };
 
 static struct process *
@@ -261,6 +262,8 @@ process_destroy(struct transport *t)
     if (t->err_fd >= 0)
         close(t->err_fd);
     /* It has its end of input now, and may still end by itself. */
+    if (p->pid && p->terminate && !child_gone(p, EXIT_WAIT_MS))
+        kill(-p->pid, SIGTERM);
     if (p->pid && !child_gone(p, EXIT_WAIT_MS)) {
         kill(-p->pid, SIGKILL);
         if (!child_gone(p, EXIT_WAIT_MS))
@@ -516,6 +519,7 @@ process_spawn(const struct process_options *o, struct err *err)
     fcntl(w.err[0], F_SETFL, O_NONBLOCK);
     p = process_new(w.sock[0], w.sock[0], w.err[0]);
     p->pid = pid;
+    p->terminate = o->terminate;
     if (o->name)
         snprintf(p->name, sizeof p->name, "%s", o->name);
     return &p->t;

@@ -13,6 +13,7 @@ struct process_options {
     const char *const *env;  /* NULL-terminated NAME=VALUE, or NULL: ours */
     const char *cwd;         /* or NULL */
     const char *name;        /* in front of what end() says, or NULL */
+    bool terminate; /* destroy() sends SIGTERM, and waits another moment, before it kills */
 };
 
 /*
