@@ -311,8 +311,10 @@ establish(struct ssh_attempt *a, const struct ssh_link *link)
     if (rc == 0)
         rc = hostkey_check(a);
     lap(&start);
+    a->s->wipes = true;
     if (rc == 0)
         rc = auth_run(a);
+    a->s->wipes = false;
     a->report->auth_us = lap(&start);
     return rc;
 }

@@ -437,6 +437,7 @@ children_open(
         seq = atomic_fetch_add(&cs->next_seq, 1);
     while (!seq); /* 0 says that nothing was started */
     c->seq = seq;
+    openreq_bind(q, mb, seq);
     c->id = router_new_id(cs->router);
     c->work.fn = child_opened;
     loop_defer(cs->loop, &c->work);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ask.h"
 #include "err.h"
 #include "file.h"
 #include "mailbox.h"
@@ -66,6 +67,7 @@ struct open_options {
     bool deferred;                 /* see stream_options */
     int64_t bootstrap_ms;          /* 0: the default */
     int64_t keepalive_ms;          /* -1: the default of 15 s; 0: none */
+    struct ask_options ask;        /* who is asked for what is not given */
 };
 
 /*

@@ -17,6 +17,7 @@ struct openreq_private {
     size_t block_count;
     const char *const *argv; /* NULL for SSH */
     const char *program;     /* what errors call it; NULL for SSH and local children */
+    struct asker *asker;
     struct ssh_options ssh;
     struct ssh_report report;
     char how[512];
@@ -87,6 +88,8 @@ copy_ssh(struct openreq *q, struct ssh_options *to, const struct ssh_options *fr
     to->proxy_command = copy(q, from->proxy_command);
     to->share_key = copy(q, from->share_key);
     to->set_env = copy_list(q, from->set_env);
+    to->ask = asker_ask;
+    to->ask_arg = q->p->asker;
     if (from->via) {
         struct ssh_options *via = keep_block(q, xcalloc(1, sizeof *via));
 
@@ -156,6 +159,7 @@ openreq_create(const struct open_options *o, const struct images *im, bool has_s
     random_hex(q->marker, BOOTSTRAP_MARKER / 2);
     stub.marker = q->marker;
     stub.hash = images_id(im);
+    q->p->asker = asker_create(&o->ask);
     if (!o->ssh && !o->argv) {
         plan_local(q, im);
     } else {
@@ -182,12 +186,19 @@ openreq_free(struct openreq *q)
         secret_free(q->p->strings[i]);
     for (size_t i = 0; i < q->p->block_count; i++)
         free(q->p->blocks[i]);
+    asker_destroy(q->p->asker);
     free(q->p->strings);
     free(q->p->blocks);
     free(q->p);
     free(q->name);
     free(q->route);
     free(q);
+}
+
+void
+openreq_bind(struct openreq *q, struct mailbox *mb, uint32_t seq)
+{
+    asker_bind(q->p->asker, mb, seq);
 }
 
 bool

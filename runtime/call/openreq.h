@@ -24,6 +24,8 @@ struct openreq *openreq_create(const struct open_options *o, const struct images
     struct err *err) must_check;
 /* Wipes secrets. */
 void openreq_free(struct openreq *q);
+/* Who opens it, and under which number: whom the script's questions go to. */
+void openreq_bind(struct openreq *q, struct mailbox *mb, uint32_t seq);
 /* Does connecting block, so that it wants a thread? */
 bool openreq_blocks(const struct openreq *q);
 /* Is it a command of somebody else's, which might not see by itself that we are gone? */
