@@ -379,6 +379,8 @@ auth_run(struct ssh_attempt *a)
     free(u.files);
     free(u.in_agent);
     agent_close(&u.agent);
+    copy_printable(
+        a->report->tried, sizeof a->report->tried, buf_head(&u.tried), buf_len(&u.tried));
     buf_fini(&u.tried);
     free(u.allowed);
     return rc;

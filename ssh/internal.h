@@ -5,6 +5,7 @@
  * channel.c    the transport: what happens once the session is up
  * connect.c    ssh_connect, and the key exchange
  * dial.c       name resolution and TCP
+ * report.c     what a session came to be, for ssh-check
  * hostkey.c    is this the right server? known_hosts.c reads and writes the files
  * auth.c       logging in, with keyfile.c (private key files) and agent.c (ssh-agent)
  *
@@ -96,6 +97,9 @@ int attempt_failed(struct ssh_attempt *a, int rc);
 /* Runs a libssh2 call until it is done with. Then a->code != 0 means that waiting failed. */
 #define attempt_call(a, rc, call) \
     while (((rc) = (call)) == LIBSSH2_ERROR_EAGAIN && attempt_wait(a) == 0) {}
+
+/* Fills in the banner and what the key exchange has agreed upon, as far as it got. */
+void report_session(struct ssh_attempt *a);
 
 /* Resolves and connects; a descriptor, or a negative code. Fills a->peer and the report. */
 int dial(struct ssh_attempt *a) must_check;
