@@ -431,6 +431,7 @@ local function proxy_command(reading)
 end
 
 ---@class orrery.SshWay beside the configuration
+---@field found table<string, string[]> what `ssh -G` printed; not to be changed
 ---@field reasons orrery.SshReason[] why only ssh(1) will do, or would do better
 ---@field ticket boolean ssh(1) could try a Kerberos ticket
 ---@field set_env string[]? what the configuration and the option say, without SendEnv
@@ -457,7 +458,9 @@ function M.assemble(name, overrides, run, owner, depth)
         config.proxy_command = proxy_command(reading)
     end
     local set_env = environment({ setenv = found.setenv }, overrides)
-    return config, { reasons = reading.reasons, ticket = choice.has_ticket(found), set_env = set_env }
+    return config, {
+        found = found, reasons = reading.reasons, ticket = choice.has_ticket(found), set_env = set_env,
+    }
 end
 
 --- The options for a host. Blocks for some milliseconds the first time.

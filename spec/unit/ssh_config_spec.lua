@@ -138,7 +138,8 @@ describe("ssh_config", function()
             assert.are.same({ "its configuration says " .. line, true }, { reasons(lines) })
         end
         local text = RECORDED
-        for from, to in pairs { ["rekeylimit 0 0"] = "RekeyLimit 1024 0", ["proxyusefdpass no"] = "ProxyUseFdpass yes" } do
+        local changes = { ["rekeylimit 0 0"] = "RekeyLimit 1024 0", ["proxyusefdpass no"] = "ProxyUseFdpass yes" }
+        for from, to in pairs(changes) do
             RECORDED = text:gsub(from, to:lower())
             assert.are.same({ "its configuration says " .. to, true }, { reasons "" })
         end
