@@ -2,10 +2,10 @@
  * What the files of ssh/ share. Nothing outside of ssh/ includes this.
  *
  * session.c    the socket under libssh2: its two callbacks, the queue of ciphertext
+ * report.c     what a session came to be, for ssh-check
  * channel.c    the transport: what happens once the session is up
  * connect.c    ssh_connect, and the key exchange
  * dial.c       name resolution and TCP
- * report.c     what a session came to be, for ssh-check
  * hostkey.c    is this the right server? known_hosts.c reads and writes the files
  * auth.c       logging in, with keyfile.c (private key files) and agent.c (ssh-agent)
  *
@@ -98,15 +98,15 @@ int attempt_failed(struct ssh_attempt *a, int rc);
 #define attempt_call(a, rc, call) \
     while (((rc) = (call)) == LIBSSH2_ERROR_EAGAIN && attempt_wait(a) == 0) {}
 
-/* Fills in the banner and what the key exchange has agreed upon, as far as it got. */
-void report_session(struct ssh_attempt *a);
-
 /* Resolves and connects; a descriptor, or a negative code. Fills a->peer and the report. */
 int dial(struct ssh_attempt *a) must_check;
 
 /* Puts known key types of this host first among `algorithms` (or the default); returns owned. */
 char *hostkey_preference(struct ssh_attempt *a);
 int hostkey_check(struct ssh_attempt *a) must_check;
+
+/* Fills in the banner and what the key exchange has agreed upon, as far as it got. */
+void report_session(struct ssh_attempt *a);
 
 int auth_run(struct ssh_attempt *a) must_check;
 
