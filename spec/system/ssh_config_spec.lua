@@ -96,7 +96,7 @@ Host in-h3
     User deploy
 Match final user deploy
     SetEnv SPEC_A=deployed
-Host * !rsa
+Match originalhost "*,!rsa"
     IdentityFile %KEYS%/id_ed25519
 Host *
     User root
