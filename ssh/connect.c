@@ -208,6 +208,7 @@ exchange_keys(struct ssh_attempt *a)
         return rc;
     a->phase = "the key exchange";
     attempt_call(a, rc, libssh2_session_handshake(a->s->session, a->s->base.fd));
+    report_session(a);
     return rc ? attempt_failed(a, rc) : 0;
 }
 

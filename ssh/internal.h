@@ -2,6 +2,7 @@
  * What the files of ssh/ share. Nothing outside of ssh/ includes this.
  *
  * session.c    the socket under libssh2: its two callbacks, the queue of ciphertext
+ * report.c     what a session came to be, for ssh-check
  * channel.c    the transport: what happens once the session is up
  * connect.c    ssh_connect, and the key exchange
  * dial.c       TCP; resolve.c finds the addresses
@@ -183,6 +184,9 @@ void copy_text(struct buf *out, const void *data, size_t n);
 /* Puts known key types of this host first among `algorithms` (or the default); returns owned. */
 char *hostkey_preference(struct ssh_attempt *a);
 int hostkey_check(struct ssh_attempt *a) must_check;
+
+/* Fills in the banner and what the key exchange has agreed upon, as far as it got. */
+void report_session(struct ssh_attempt *a);
 
 int auth_run(struct ssh_attempt *a) must_check;
 

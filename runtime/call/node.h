@@ -73,8 +73,11 @@ struct open_options {
 /*
  * Starts to open a child. The outcome is posted to mb once: handle HANDLE_HELLO, seq = the number
  * returned; src = the id of the new context, payload pack: str hostname, str kernel, str machine,
- * u32 pid, u32 uid, u64 bytes sent before the agent ran, str how (for -v); or FRAME_ERROR with
- * payload pack u8 -code, u8 openssh_could (ssh.h), str text, and the end of what came on stderr. 0: nothing was started, see err.
+ * u32 pid, u32 uid, u64 bytes sent before the agent ran, str how (for -v), report; or FRAME_ERROR with
+ * payload pack u8 -code, u8 openssh_could (ssh.h), str text, report, and the end of what came on stderr.
+ * A report is struct ssh_report as far as it was filled in: str address, banner, kex, host_key, cipher,
+ * mac, fingerprint, trusted, auth, tried; u64 us to resolve, connect, exchange keys, authenticate, exec.
+ * 0: nothing was started, see err.
  */
 uint32_t node_open(
     struct node *n, const struct open_options *o, struct mailbox *mb, struct err *err);

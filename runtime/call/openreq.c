@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "pack.h"
 #include "process.h"
 #include "ssh.h"
 
@@ -248,6 +249,20 @@ bool
 openreq_openssh_could(const struct openreq *q)
 {
     return q->p->report.openssh_could;
+}
+
+void
+openreq_pack_report(const struct openreq *q, struct buf *b)
+{
+    const struct ssh_report *r = &q->p->report;
+    const char *const texts[] = {r->address, r->banner, r->kex, r->host_key, r->cipher, r->mac,
+        r->fingerprint, r->trusted, r->auth, r->tried};
+    const int64_t times[] = {r->resolve_us, r->connect_us, r->kex_us, r->auth_us, r->exec_us};
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        pack_str(b, texts[i]);
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        pack_u64(b, (uint64_t)times[i]);
 }
 
 const char *

@@ -38,6 +38,8 @@ struct transport *openreq_connect(struct openreq *q, const struct ssh_library *s
     struct ssh_pool *pool, const atomic_bool *cancel, struct err *err);
 /* After a failure: ssh(1) may be able to do what SSH in this process cannot. */
 bool openreq_openssh_could(const struct openreq *q);
+/* Appends what node.h calls a report; all empty where it is not SSH in this process. */
+void openreq_pack_report(const struct openreq *q, struct buf *b);
 /* How it was reached, for logs: "ssh 10.0.0.7, publickey, SHA256:..., connect 4 ms ...". */
 const char *openreq_how(const struct openreq *q);
 
