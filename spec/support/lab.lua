@@ -317,8 +317,6 @@ function lab.processes(host)
     return found
 end
 
-local next_uid = 2000
-
 --- Adds an account to an isolated host: who may log in, and with what, is the caller's affair.
 ---@param host string
 ---@param name string
@@ -328,26 +326,28 @@ local next_uid = 2000
 ---@return integer uid
 function lab.user(host, name, opts)
     opts = opts or {}
-    local uid, home = next_uid, opts.home or "/home/" .. name
-    next_uid = next_uid + 1
+    local home = opts.home or "/home/" .. name
     local lines = {
         "set -e",
-        ("echo %s >>/etc/passwd"):format(quote(("%s:x:%d:%d::%s:%s"):format(
-            name, uid, uid, home, opts.shell or "/bin/bash"))),
-        ("echo %s:x:%d: >>/etc/group"):format(name, uid),
+        -- A number that nobody had before: the host may have been used, and files of others be there.
+        "uid=$(awk -F: '$3 > m && $3 < 60000 { m = $3 } END { print m < 2000 ? 2000 : m + 1 }' /etc/passwd)",
+        ("sed -i '/^%s:/d' /etc/passwd /etc/group /etc/shadow"):format(name),
+        ('echo "%s:x:$uid:$uid::%s:%s" >>/etc/passwd'):format(name, home, opts.shell or "/bin/bash"),
+        ('echo "%s:x:$uid:" >>/etc/group'):format(name),
         ("echo %s >>/etc/shadow"):format(quote(name .. ":" .. (opts.shadow or "*:19000:0:99999:7:::"))),
     }
     if opts.make_home ~= false then
-        lines[#lines + 1] = ("mkdir -p %s; cd %s"):format(quote(home), quote(home))
+        lines[#lines + 1] = ("rm -rf %s; mkdir -p %s; cd %s"):format(quote(home), quote(home), quote(home))
         for path, text in pairs(opts.files or {}) do
             local file = quote(path)
             lines[#lines + 1] = ("mkdir -p \"$(dirname %s)\"; printf %%s %s >%s"):format(file, quote(text), file)
         end
-        lines[#lines + 1] = ("chown -R %d:%d ."):format(uid, uid)
+        lines[#lines + 1] = "chown -R $uid:$uid ."
     end
-    local code, _, stderr = lab.exec(host, table.concat(lines, "\n"))
+    lines[#lines + 1] = "echo $uid"
+    local code, stdout, stderr = lab.exec(host, table.concat(lines, "\n"))
     assert(code == 0, stderr)
-    return uid
+    return tonumber(stdout)
 end
 
 -- What runs another server on a host in the foreground: port, options.
