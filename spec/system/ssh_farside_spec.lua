@@ -223,7 +223,8 @@ describe("the far side", function()
                 make_home = false, before = "mv /tmp /tmp.off; mv /var/tmp /var/tmp.off",
                 after = "mv /tmp.off /tmp; mv /var/tmp.off /var/tmp", place = "/dev/shm/orrery-UID" },
             ["a link to another"] = {
-                before = "rm -rf ~.real; mkdir ~.real; chown USER ~.real; rmdir ~; ln -s ~.real ~", place = "~.real/.cache/orrery" },
+                before = "rm -rf ~.real; mkdir ~.real; chown USER ~.real; rmdir ~; ln -s ~.real ~",
+                place = "~.real/.cache/orrery" },
         } do
             it(what, function()
                 visit(row, function(open, home)
