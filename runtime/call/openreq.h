@@ -28,7 +28,8 @@ void openreq_free(struct openreq *q);
 bool openreq_blocks(const struct openreq *q);
 /* Is it a command of somebody else's, which might not see by itself that we are gone? */
 bool openreq_needs_guard(const struct openreq *q);
-/* Connects or spawns. `cancel` ends it early. Returns owned, or NULL with err. */
+/* Connects or spawns, once: whatever comes of it, secrets are wiped then. `cancel` ends it early. Returns
+ * owned, or NULL with err. */
 struct transport *openreq_connect(struct openreq *q, const atomic_bool *cancel, struct err *err);
 /* After a failure: ssh(1) may be able to do what SSH in this process cannot. */
 bool openreq_openssh_could(const struct openreq *q);

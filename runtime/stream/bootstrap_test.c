@@ -180,7 +180,8 @@ test_explain(void **state)
         "command, or a login script that waits for input or starts another shell)");
     assert_explained("", "the connection broke", "", "bootstrap: the connection broke");
     assert_explained("", "exited with status 1", "",
-        "bootstrap: exited with status 1 (the login shell ended before sh ran: it refuses commands, "
+        "bootstrap: exited with status 1 (the login shell ended before sh ran: it refuses "
+        "commands, "
         "or a start-up file such as .bashrc ends it)");
     assert_explained("", "exited with status 127", "sh: error while loading shared libraries: x\n",
         "bootstrap: exited with status 127 (sh cannot be started there); stderr: sh: error while "
