@@ -12,7 +12,7 @@ leak.guard { allow = { "thread %d+ 'orrery%-file'" } }
 
 local HOST = "h1"
 local is_long = os.getenv "ORRERY_LONG" == "1"
-local MIB = is_long and 1024 or remote.sanitized and 32 or 256
+local MIB = is_long and 1024 or remote.sanitized and 32 or 128
 local LIMIT = remote.sanitized and 4 or 16 -- MiB
 local TIME = 30 -- seconds: how long we look for a rekey that is due after one
 
@@ -40,8 +40,8 @@ describe("a rekey", function()
 
     -- Opens a context on a server with that limit, and says how many rekeys there were so far.
     local function open(limit, opts)
-        if limit then lab.sshd(HOST, "RekeyLimit " .. limit, "LogLevel DEBUG1")
-        else lab.sshd(HOST, "LogLevel DEBUG1") end
+        if limit then lab.sshd(HOST, "RekeyLimit " .. limit, "LogVerbose kex.c:*")
+        else lab.sshd(HOST, "LogVerbose kex.c:*") end
         local before = key_exchanges()
         local ctx = orrery.ssh(HOST, opts or { config = lab.ssh_config() })
         return ctx, function() return key_exchanges() - before - 1 end
