@@ -161,7 +161,7 @@ test_agent(void **state)
     shell("kill $(sed -n 's/.*SSH_AGENT_PID=\\([0-9]*\\);.*/\\1/p' %s)", path("agent.env"));
     unlink(socket);
     assert_int_equal(connect_error(&o, &err), ERR_CREDENTIALS);
-    assert_has(err.msg, "the agent (No such file");
+    assert_has(err.msg, ": No such file");
 }
 
 static void

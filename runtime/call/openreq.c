@@ -224,6 +224,19 @@ openreq_spawns(const struct openreq *q)
     return q->p->argv || o->proxy_command;
 }
 
+/* A child may live for long; its password need not. The strings are ours, though the options borrow them. */
+static void
+wipe_secrets(const struct ssh_options *o)
+{
+    for (; o; o = o->via) {
+        const char *secrets[] = {o->password, o->passphrase};
+
+        for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
+            if (secrets[i])
+                explicit_bzero((char *)secrets[i], strlen(secrets[i]));
+    }
+}
+
 struct transport *
 openreq_connect(struct openreq *q, const struct ssh_library *ssh, struct ssh_pool *pool,
     const atomic_bool *cancel, struct err *err)
@@ -235,6 +248,7 @@ openreq_connect(struct openreq *q, const struct ssh_library *ssh, struct ssh_poo
     if (q->p->argv)
         return process_spawn(&process, err);
     t = ssh->connect(pool, &q->p->ssh, cancel, r, err);
+    wipe_secrets(&q->p->ssh);
     if (t)
         snprintf(q->p->how, sizeof q->p->how,
             "ssh %s, host key %s, %s; resolve %.1f ms, connect %.1f, key exchange %.1f, "

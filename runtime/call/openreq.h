@@ -32,8 +32,8 @@ bool openreq_blocks(const struct openreq *q);
 bool openreq_needs_guard(const struct openreq *q);
 /* Does it start a command, on the thread that connects? */
 bool openreq_spawns(const struct openreq *q);
-/* Connects or spawns. `cancel` ends it early. Returns owned, or NULL with err. `ssh` is NULL where there
- * is none. */
+/* Connects or spawns, once: whatever comes of it, secrets are wiped then. `cancel` ends it early. Returns
+ * owned, or NULL with err. `ssh` is NULL where there is none. */
 struct transport *openreq_connect(struct openreq *q, const struct ssh_library *ssh,
     struct ssh_pool *pool, const atomic_bool *cancel, struct err *err);
 /* After a failure: ssh(1) may be able to do what SSH in this process cannot. */
