@@ -111,6 +111,26 @@ def roundtrip(router, target, seconds):
     figure("call.cpu_there", there * 1e6 / len(times))
 
 
+def connect(router, target, count):
+    """As programs/connect.lua. Mitogen sends its code each time."""
+    ready, answered = [], []
+    here = 0
+    for i in range(int(count) + 1):
+        if i == 1:
+            here = time.process_time()
+        start = time.perf_counter()
+        context = open_context(router, target)
+        up = time.perf_counter()
+        context.call(echo, 1)
+        if i > 0:
+            ready.append((up - start) * 1e6)
+            answered.append((time.perf_counter() - start) * 1e6)
+        context.shutdown(wait=True)
+    figure("cpu", (time.process_time() - here) * 1e6 / int(count))
+    print_times("ready", ready)
+    print_times("call", answered)
+
+
 def throughput(router, target, seconds):
     context = open_context(router, target)
     sender = context.call(start_sink)
