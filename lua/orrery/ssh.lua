@@ -1,5 +1,6 @@
 --- Children over SSH.
 
+local capture = require "orrery.capture"
 local context = require "orrery.context"
 local options = require "orrery.options"
 local Error = require "orrery.error"
@@ -57,7 +58,7 @@ end
 
 --- SSH inside this process.
 local function libssh2(host, name, opts)
-    local ssh = config.resolve(host, opts)
+    local ssh = config.resolve(host, opts, capture.run)
     ssh.name = name
     ssh.password, ssh.passphrase = opts.password, opts.passphrase
     ssh.identities = opts.identity or ssh.identities

@@ -27,6 +27,7 @@ struct node {
     struct command_service *commands; /* [I] agents only */
     struct file_service *files;       /* [I] */
     struct children *children;        /* [I] */
+    struct captures *captures;        /* [I] */
     struct shared *modules;           /* [I] */
     char *agent_dir;                  /* [I] */
 
@@ -61,6 +62,7 @@ create(uint32_t self, const char *name, struct err *err)
     sem_init(&n->parted, 0, 0);
     n->router = router_create(n->loop, self, name);
     n->children = children_create(n->router);
+    n->captures = captures_create(n->loop);
     n->modules = shared_create(n->router, HANDLE_MODULE, HANDLE_FROM_ANYONE);
     return n;
 }
@@ -211,6 +213,7 @@ node_destroy(struct node *n)
     if (!n)
         return;
     children_destroy(n->children);
+    captures_destroy(n->captures);
     if (n->commands)
         command_service_destroy(n->commands);
     file_service_destroy(n->files);
@@ -242,6 +245,12 @@ struct file_service *
 node_files(struct node *n)
 {
     return n->files;
+}
+
+struct captures *
+node_captures(struct node *n)
+{
+    return n->captures;
 }
 
 struct shared *

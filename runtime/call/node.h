@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "capture.h"
 #include "err.h"
 #include "file.h"
 #include "mailbox.h"
@@ -43,6 +44,7 @@ void node_destroy(struct node *n);
 
 struct router *node_router(struct node *n);
 struct file_service *node_files(struct node *n);
+struct captures *node_captures(struct node *n);
 /* HANDLE_MODULE: the questions of children, for whichever VM looks first. */
 struct shared *node_modules(struct node *n);
 
