@@ -115,7 +115,7 @@ on_output(struct loop_fd *f, int events)
 
 /* What it has left running, if anything, may hold the pipe open, and says nothing that is wanted. */
 static void
-on_exit_(struct loop_child *child, int status)
+on_ended(struct loop_child *child, int status)
 {
     struct capture *c = owner_of(child, struct capture, child);
     struct captures *cs = c->owner;
@@ -194,7 +194,7 @@ start(struct capture *c)
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     loop_fd_init(&c->out, cs->loop, ends[0], on_output);
     loop_fd_watch(&c->out, LOOP_READ);
-    loop_child_init(&c->child, cs->loop, c->pid, on_exit_);
+    loop_child_init(&c->child, cs->loop, c->pid, on_ended);
 }
 
 static void
