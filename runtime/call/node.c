@@ -154,9 +154,6 @@ join(void *arg)
     struct node *n = arg;
 
     n->parent = stream_create(n->loop, n->parent_link, &o, &events, n);
-    /* A failure closes the stream, which reports it. */
-    if (stream_send(n->parent, hello_make(), NULL) < 0)
-        log_error("node", "cannot say HELLO");
 }
 
 static void

@@ -31,7 +31,8 @@ struct node *node_create(const char *agent_dir, struct err *err) must_check;
  * message comes. */
 struct node *node_create_agent(struct err *err) must_check;
 /*
- * Takes the transport to the parent, says HELLO, waits for CONFIG (30 s), and gives the node its id.
+ * Takes the transport to the parent, to whom HELLO was said already (handshake.h), waits for CONFIG (30 s),
+ * and gives the node its id.
  * on_lost is called on the loop role, once, when the parent is gone; not if this fails, and not once
  * node_destroy was called.
  */
