@@ -1,5 +1,6 @@
 --- Children over SSH.
 
+local capture = require "orrery.capture"
 local context = require "orrery.context"
 local core = require "orrery.core"
 local options = require "orrery.options"
@@ -214,10 +215,10 @@ function M.plan(target, opts)
     if opts.transport == "openssh" then
         ssh_config.check(host, opts)
         plan.transport = "openssh"
-        local fine, config, way = pcall(ssh_config.resolve, host, opts)
+        local fine, config, way = pcall(ssh_config.resolve, host, opts, capture.run)
         if fine then plan.config, plan.way = config, way end
     else
-        plan.config, plan.way = ssh_config.resolve(host, opts)
+        plan.config, plan.way = ssh_config.resolve(host, opts, capture.run)
         choose(plan)
     end
     return plan

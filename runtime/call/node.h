@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "ask.h"
+#include "capture.h"
 #include "err.h"
 #include "file.h"
 #include "mailbox.h"
@@ -31,7 +32,8 @@ struct node *node_create(const char *agent_dir, struct err *err) must_check;
  * message comes. */
 struct node *node_create_agent(struct err *err) must_check;
 /*
- * Takes the transport to the parent, says HELLO, waits for CONFIG (30 s), and gives the node its id.
+ * Takes the transport to the parent, to whom HELLO was said already (handshake.h), waits for CONFIG (30 s),
+ * and gives the node its id.
  * on_lost is called on the loop role, once, when the parent is gone; not if this fails, and not once
  * node_destroy was called.
  */
@@ -44,6 +46,7 @@ void node_destroy(struct node *n);
 
 struct router *node_router(struct node *n);
 struct file_service *node_files(struct node *n);
+struct captures *node_captures(struct node *n);
 /* HANDLE_MODULE: the questions of children, for whichever VM looks first. */
 struct shared *node_modules(struct node *n);
 
