@@ -167,6 +167,8 @@ auth_run(struct ssh_attempt *a)
     if (rc == 0 && !u.done)
         rc = refused(&u);
     auth_keys_fini(&u);
+    copy_printable(
+        a->report->tried, sizeof a->report->tried, buf_head(&u.tried), buf_len(&u.tried));
     buf_fini(&u.tried);
     free(u.allowed);
     return rc;

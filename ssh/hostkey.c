@@ -447,17 +447,24 @@ ask_and_add(struct ssh_attempt *a, const struct key *key, const struct search *s
 }
 
 static int
+vouched(struct ssh_attempt *a, const struct place *at)
+{
+    snprintf(a->report->trusted, sizeof a->report->trusted, "%s:%d", at->file, at->line);
+    return 0;
+}
+
+static int
 decide(struct ssh_attempt *a, const struct key *key, const struct search *s,
     const struct search *plain)
 {
     if (s->revoked.line || plain->revoked.line)
         return fail_revoked(a, key, s->revoked.line ? &s->revoked : &plain->revoked);
     if (s->same.line)
-        return 0;
+        return vouched(a, &s->same);
     if (s->changed.line)
         return distrust(a, key, s);
     if (plain->same.line)
-        return 0;
+        return vouched(a, &plain->same);
     if (s->authority.line)
         return fail_authority(a, key, s);
     if (s->other.line)

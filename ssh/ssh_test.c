@@ -161,7 +161,7 @@ test_agent(void **state)
     shell("kill $(sed -n 's/.*SSH_AGENT_PID=\\([0-9]*\\);.*/\\1/p' %s)", path("agent.env"));
     unlink(socket);
     assert_int_equal(connect_error(&o, &err), ERR_CREDENTIALS);
-    assert_has(err.msg, "the agent (No such file");
+    assert_has(err.msg, ": No such file");
 }
 
 static void
@@ -430,7 +430,7 @@ meet_impostor(const char *says, bool hangs_up, atomic_bool *cancel, int code, co
     o.port = port;
     o.handshake_ms = cancel ? 20000 : 400;
     pthread_create(&thread, NULL, impostor_main, &m);
-    assert_null(ssh_connect(&o, cancel, NULL, &err));
+    assert_null(ssh_connect(NULL, &o, cancel, NULL, &err));
     pthread_join(thread, NULL);
     assert_int_equal(err.code, code);
     assert_has(err.msg, text);

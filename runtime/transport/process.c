@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,7 +17,9 @@
 #include <unistd.h>
 
 #include "counters.h"
+#include "log.h"
 #include "mem.h"
+#include "thread.h"
 
 /* How long end() and destroy() wait for a child that is about to exit by itself. */
 #define EXIT_WAIT_MS 5
@@ -40,11 +41,12 @@ struct process {
     bool full;            /* [s] the last write met a full descriptor */
     int error;            /* [s] errno of the read or write that failed, 0: none */
     int rflags,
-        wflags;    /* [I] file status flags that adopted descriptors came with, -1: unchanged */
-    char name[32]; /* [I] */
-    pid_t pid;     /* [I] 0: adopted */
-    bool reaped;   /* [s] pid is not ours any more */
-    int status;    /* [s] waitpid's, once reaped; -1: somebody else reaped it */
+        wflags;     /* [I] file status flags that adopted descriptors came with, -1: unchanged */
+    char name[32];  /* [I] */
+    pid_t pid;      /* [I] 0: adopted */
+    bool terminate; /* [I] */
+    bool reaped;    /* [s] pid is not ours any more */
+    int status;     /* [s] waitpid's, once reaped; -1: somebody else reaped it */
 };
 
 static struct process *
@@ -238,14 +240,10 @@ reap_later(void *arg)
 static void
 reap_in_background(pid_t pid)
 {
-    sigset_t all, old;
-    pthread_t thread;
+    int rc = thread_start(NULL, 0, reap_later, (void *)(intptr_t)pid);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the host's signals are for its own threads */
-    if (pthread_create(&thread, NULL, reap_later, (void *)(intptr_t)pid) == 0)
-        pthread_detach(thread);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc != 0)
+        log_warn("transport", "process %d will not be reaped: %s", (int)pid, strerror(rc));
 }
 
 static void
@@ -264,6 +262,8 @@ process_destroy(struct transport *t)
     if (t->err_fd >= 0)
         close(t->err_fd);
     /* It has its end of input now, and may still end by itself. */
+    if (p->pid && p->terminate && !child_gone(p, EXIT_WAIT_MS))
+        kill(-p->pid, SIGTERM);
     if (p->pid && !child_gone(p, EXIT_WAIT_MS)) {
         kill(-p->pid, SIGKILL);
         if (!child_gone(p, EXIT_WAIT_MS))
@@ -557,6 +557,7 @@ process_spawn(const struct process_options *options, struct err *err)
     fcntl(w.err[0], F_SETFL, O_NONBLOCK);
     p = process_new(w.sock[0], w.sock[0], w.err[0]);
     p->pid = pid;
+    p->terminate = o->terminate;
     if (o->name)
         snprintf(p->name, sizeof p->name, "%s", o->name);
     return &p->t;

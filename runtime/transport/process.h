@@ -14,6 +14,7 @@ struct process_options {
     const char *const *also; /* NULL-terminated NAME=VALUE to put into that, or NULL */
     const char *cwd;         /* or NULL */
     const char *name;        /* in front of what end() says, or NULL */
+    bool terminate; /* destroy() sends SIGTERM, and waits another moment, before it kills */
 };
 
 /*

@@ -243,6 +243,21 @@ core_close(lua_State *L)
     return 0;
 }
 
+/* ---- programs ---- */
+
+/* capture{argv} -> seq */
+static int
+core_capture(lua_State *L)
+{
+    const char *const *argv;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    argv = get_list(L, 1, "argv");
+    luaL_argcheck(L, argv && argv[0], 1, "argv is missing");
+    lua_pushnumber(L, capture_run(node_captures(node(L)), argv, mailbox(L)));
+    return 1;
+}
+
 /* ---- modules ---- */
 
 /* serve_modules(): the VM gets an empty message on MODULE when there is a question */
@@ -335,6 +350,7 @@ binding_create(lua_State *L, struct node *n)
         {"cancel_open", core_cancel_open},
         {"answer_question", core_answer_question},
         {"close", core_close},
+        {"capture", core_capture},
         {"serve_modules", core_serve_modules},
         {"take_question", core_take_question},
         {"configure", core_configure},
