@@ -52,9 +52,9 @@ describe("the choice of a transport", function()
             assert.matches("SSH inside this process cannot do this: its configuration", err.message, 1, true)
         end
         for _, line in ipairs { "", "RequestTTY force", "RemoteCommand x", "LocalForward 1 h:1", "Compression yes",
-           
-            "Match originalhost h1\nProxyJump h2\nMatch all", "ProxyCommand nc %h %p", "ServerAliveInterval 5", "SetEnv A=1", "ForwardX11 yes",
-            "PermitLocalCommand yes", "Tunnel yes", "ControlMaster auto", "AddKeysToAgent yes" } do
+            "Match originalhost h1\nProxyJump h2\nMatch all", "ProxyCommand nc %h %p", "ServerAliveInterval 5",
+            "SetEnv A=1", "ForwardX11 yes", "PermitLocalCommand yes", "Tunnel yes", "ControlMaster auto",
+            "AddKeysToAgent yes" } do
             assert.are.same({ line, "libssh2" }, { line, plan(line).transport })
             assert.are.equal("openssh", plan(line, { transport = "openssh" }).transport)
         end
