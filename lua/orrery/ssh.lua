@@ -226,7 +226,7 @@ end
 
 -- Not for every host a line of its own.
 local function general(message)
-    return (message:gsub("%S+ port %d+", "it"):gsub(" user %S+", ""))
+    return (message:gsub("%S+ port %d+", "it"):gsub(" user %S+", ""):gsub("; the server allows.*$", ""))
 end
 
 local function ssh_could(plan, err)
