@@ -208,6 +208,7 @@ exchange_keys(struct ssh_attempt *a)
         return rc;
     a->phase = "the key exchange";
     attempt_call(a, rc, libssh2_session_handshake(a->s->session, a->s->base.fd));
+    report_session(a);
     return rc ? attempt_failed(a, rc) : 0;
 }
 
@@ -311,8 +312,10 @@ establish(struct ssh_attempt *a, const struct ssh_link *link)
     if (rc == 0)
         rc = hostkey_check(a);
     lap(&start);
+    a->s->wipes = true;
     if (rc == 0)
         rc = auth_run(a);
+    a->s->wipes = false;
     a->report->auth_us = lap(&start);
     return rc;
 }

@@ -2,13 +2,16 @@
  * What the files of ssh/ share. Nothing outside of ssh/ includes this.
  *
  * session.c    the socket under libssh2: its two callbacks, the queue of ciphertext
+ * report.c     what a session came to be, for ssh-check
  * channel.c    the transport: what happens once the session is up
  * connect.c    ssh_connect, and the key exchange
  * dial.c       TCP; resolve.c finds the addresses
  * proxy.c      a command instead of TCP
  * pool.c       jump hosts instead of TCP: who shares which; relay.c is their part on the loop
  * hostkey.c    is this the right server? known_hosts.c reads and writes the files
- * auth.c       logging in, with keyfile.c (private key files) and agent.c (ssh-agent)
+ * auth.c       logging in: auth_keys.c with keyfile.c (private key files) and agent.c (ssh-agent),
+ *              auth_words.c (passwords, prompts)
+ * question.c   what only a person can answer
  *
  * An ssh_session is used by one thread at a time: by the connecting thread until ssh_connect returns,
  * then under the lock of the stream that owns it. That of a jump host has the loop role instead.
@@ -21,7 +24,10 @@
 #include <pthread.h>
 
 #include "mem.h"
+#include "once.h"
 #include "ssh.h"
+
+struct auth;
 
 /* What libssh2's callbacks may do at the moment. */
 enum ssh_mode {
@@ -76,9 +82,9 @@ struct ssh_session {
     char failure_text[128];
     char goodbye[128];    /* what the server's SSH_MSG_DISCONNECT said */
     char greeting[80];    /* the first bytes it ever sent, printable */
-    const char *password; /* borrowed while keyboard-interactive runs */
-    bool odd_prompt;      /* it asked for something other than one password */
-    bool untrusted;       /* strict=no let a changed host key pass: no passwords */
+    struct auth *auth; /* borrowed while keyboard-interactive runs */
+    bool wipes;        /* while logging in: what libssh2 frees is overwritten, it may be a secret */
+    bool untrusted;    /* strict=no let a changed host key pass: no passwords */
 };
 
 /* Creates the libssh2 session over a connected, nonblocking socket; takes the link. */
@@ -162,9 +168,25 @@ int proxy_failed(struct ssh_attempt *a);
 int resolve(
     struct ssh_attempt *a, const struct ssh_wait *w, int64_t ms, struct addrinfo **list) must_check;
 
+/*
+ * As o->ask, with q->host filled in; the time that it takes is added to the deadline. ERR_CREDENTIALS: nobody
+ * can be asked. a->code is set where the attempt was cancelled meanwhile.
+ */
+int attempt_ask(struct ssh_attempt *a, struct ssh_question *q, char **answer,
+    struct err *err) must_check;
+/* Could somebody be asked that? If not, err says what there is not. */
+bool attempt_can_ask(struct ssh_attempt *a, struct ssh_question *q, struct err *err);
+/* once_claim, with the time added to the deadline and the error of a cancellation set. */
+enum once attempt_claim(struct ssh_attempt *a, const char *name, char **answer);
+/* Text of the other side, for people: UTF-8 and newlines stay, what may control a terminal does not. */
+void copy_text(struct buf *out, const void *data, size_t n);
+
 /* Puts known key types of this host first among `algorithms` (or the default); returns owned. */
 char *hostkey_preference(struct ssh_attempt *a);
 int hostkey_check(struct ssh_attempt *a) must_check;
+
+/* Fills in the banner and what the key exchange has agreed upon, as far as it got. */
+void report_session(struct ssh_attempt *a);
 
 int auth_run(struct ssh_attempt *a) must_check;
 

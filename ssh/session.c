@@ -5,6 +5,7 @@
  * waits for nor pay for a system call that gives nothing.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -239,6 +240,40 @@ on_send(libssh2_socket_t fd, const void *p, size_t n, int flags, void **abstract
     return (ssize_t)n;
 }
 
+/* libssh2 builds packets with passwords in its own memory, and frees copies of keys and answers. */
+static void *
+on_alloc(size_t n, void **abstract)
+{
+    return malloc(n);
+}
+
+static void
+on_free(void *p, void **abstract)
+{
+    const struct ssh_session *s = *abstract;
+
+    if (p && s->wipes)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+static void *
+on_realloc(void *p, size_t n, void **abstract)
+{
+    const struct ssh_session *s = *abstract;
+    size_t had = p ? malloc_usable_size(p) : 0;
+    void *moved;
+
+    if (!s->wipes || !p)
+        return realloc(p, n);
+    moved = malloc(n);
+    if (moved) {
+        memcpy(moved, p, had < n ? had : n);
+        on_free(p, abstract);
+    }
+    return moved;
+}
+
 static void
 on_disconnect(LIBSSH2_SESSION *session, int reason, const char *text, int text_len,
     const char *language, int language_len, void **abstract)
@@ -307,7 +342,7 @@ session_create(const struct ssh_link *link, struct err *err)
     s->base = (struct transport){.ops = &ssh_channel_ops, .fd = link->fd, .wfd = -1, .err_fd = -1};
     s->link = *link;
     s->mode = SSH_CONNECTING;
-    s->session = libssh2_session_init_ex(NULL, NULL, NULL, s);
+    s->session = libssh2_session_init_ex(on_alloc, on_free, on_realloc, s);
     must(s->session); /* it fails for want of memory only */
     libssh2_session_set_blocking(s->session, 0);
     set_callback(s->session, LIBSSH2_CALLBACK_RECV, (void (*)(void))on_recv);

@@ -55,8 +55,9 @@ struct ssh_question {
 
 /*
  * Called on the connecting thread; may block for as long as a person takes, which counts for no
- * deadline; ends soon once *cancel is true. 0 with *answer (owned; freed by secret_free), ERR_CANCELLED,
- * or ERR_AUTH with a text that says why nobody can be asked ("no terminal ...").
+ * deadline; ends soon once *cancel is true. 0 with *answer (owned; freed by secret_free), ERR_CANCELLED
+ * (also where who was asked gave no answer), or ERR_CREDENTIALS with a text that says why nobody can be
+ * asked ("... no terminal ..."). With answer NULL nothing is asked: 0 if somebody could be.
  */
 typedef int (*ssh_ask)(void *arg, const struct ssh_question *q, const atomic_bool *cancel,
     char **answer, struct err *err);
@@ -100,6 +101,10 @@ struct ssh_report {
     char address[64];
     char fingerprint[64]; /* SHA256:... of the host key; after a failure too, if it got that far */
     char auth[96];        /* "publickey /root/.ssh/id_ed25519", "agent comment", "password" */
+    char banner[64];      /* "SSH-2.0-OpenSSH_9.2p1 Debian-2" */
+    char kex[64], host_key[64], cipher[64], mac[64]; /* what was agreed upon */
+    char trusted[160]; /* "/root/.ssh/known_hosts:3": the line that vouches for its key; or "" */
+    char tried[512];   /* each attempt to log in that failed: "/root/.ssh/id_rsa (refused), ..." */
     int64_t resolve_us, connect_us, kex_us, auth_us, exec_us;
     /* After a failure: ssh(1) can do what was missing here (RSA signatures with libssh2 1.10, host
      * certificates, an algorithm), so another try through the OpenSSH transport makes sense. */
@@ -115,7 +120,8 @@ void ssh_pool_destroy(struct ssh_pool *pool);
 /*
  * Any thread but the loop role's; several at once. `cancel` may become true at any time: the call then
  * ends within 100 ms with ERR_CANCELLED. report may be NULL; so may the pool, where there is no jump
- * host. Returns owned, or NULL with err: ERR_CONNECT, ERR_HOSTKEY, ERR_AUTH, ERR_TIMEOUT, ERR_CANCELLED.
+ * host. Returns owned, or NULL with err: ERR_CONNECT, ERR_HOSTKEY, ERR_HOSTKEY_CHANGED,
+ * ERR_HOSTKEY_REVOKED, ERR_AUTH, ERR_CREDENTIALS, ERR_TIMEOUT, ERR_CANCELLED.
  *
  * Who finds that another is connecting to the jump host it wants waits for that, and fails with it; if
  * the other is cancelled, it connects itself. The time that takes counts for no deadline of the target:

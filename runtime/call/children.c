@@ -101,6 +101,7 @@ report_failure(struct child *c, const struct err *why)
     pack_u8(&b, (uint8_t)-why->code);
     pack_u8(&b, openreq_openssh_could(c->request));
     pack_str(&b, why->msg);
+    openreq_pack_report(c->request, &b);
     if (c->stream)
         buf_append(&b, stream_last_words(c->stream), strlen(stream_last_words(c->stream)));
     m = pack_msg(HANDLE_HELLO, &b);
@@ -121,6 +122,7 @@ report_success(struct child *c, const struct hello *h)
     pack_u32(&b, h->uid);
     pack_u64(&b, stream_uploaded(c->stream));
     pack_str(&b, openreq_how(c->request));
+    openreq_pack_report(c->request, &b);
     report(c, pack_msg(HANDLE_HELLO, &b));
     buf_fini(&b);
 }
@@ -437,6 +439,7 @@ children_open(
         seq = atomic_fetch_add(&cs->next_seq, 1);
     while (!seq); /* 0 says that nothing was started */
     c->seq = seq;
+    openreq_bind(q, mb, seq);
     c->id = router_new_id(cs->router);
     c->work.fn = child_opened;
     loop_defer(cs->loop, &c->work);

@@ -434,6 +434,7 @@ join(struct joined *j, struct msg *first, struct err *err)
     assert_int_equal(
         write(j->far, first->wire, FRAME_HEADER + first->h.length), FRAME_HEADER + first->h.length);
     msg_unref(first);
+    assert_int_equal(hello_say(fds[0], "", err), 0);
     return node_join(j->node, process_adopt(fds[0], fds[0]), on_lost, j, err);
 }
 
