@@ -156,7 +156,8 @@ local function dress(plan, request)
     request.keepalive = opts.keepalive or plan.config and plan.config.keepalive
     request.no_cache, request.cache = opts.no_cache, opts.cache
     request.deferred = opts.send == "deferred"
-    request.ask, request.asking = opts.ask, { nobody = opts.ask == false, program = opts.askpass }
+    request.ask, request.asking = opts.ask, request.asking or {}
+    request.asking.nobody, request.asking.program = opts.ask == false, opts.askpass
     return request
 end
 

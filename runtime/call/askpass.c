@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "mem.h"
 #include "once.h"
 #include "pack.h"
+#include "thread.h"
 
 enum { NAME_BYTES = 16, REQUEST_MAX = 16 << 10, REQUEST_MS = 5000, ANCESTORS = 16, TRIES = 3 };
 
@@ -292,15 +292,11 @@ static void
 on_question(struct loop_fd *f, int events)
 {
     struct askpass *a = owner_of(f, struct askpass, watch);
-    sigset_t all, old;
     int rc;
 
     loop_fd_watch(f, 0);
     a->work.fn = on_answered;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&a->thread, NULL, question_thread, a);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    rc = thread_start(&a->thread, 256u << 10, question_thread, a);
     if (rc) {
         log_error("askpass", "%s: cannot start a thread to ask with: %s", a->host, strerror(rc));
         return;

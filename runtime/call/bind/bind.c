@@ -166,7 +166,7 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->handshake_ms = get_ms(L, t, "handshake_timeout", 0);
 }
 
-/* asking = {nobody, script, depth, program}: see call/ask.h */
+/* asking = {nobody, script, depth, program, askpass, password, passphrase}: see call/ask.h */
 static struct ask_options
 get_asking(lua_State *L, int t)
 {
@@ -180,6 +180,9 @@ get_asking(lua_State *L, int t)
         ask.script = get_bool(L, asking, "script");
         ask.depth = get_int(L, asking, "depth");
         ask.program = get_string(L, asking, "program");
+        ask.askpass = get_bool(L, asking, "askpass");
+        ask.password = get_string(L, asking, "password");
+        ask.passphrase = get_string(L, asking, "passphrase");
     }
     return ask;
 }
