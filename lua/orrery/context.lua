@@ -3,6 +3,7 @@
 -- A context is a plain table {id, name, route}, so it can be an argument or a result of a call. The
 -- way there is looked up by its id, once in each process.
 
+local ask = require "orrery.ask"
 local closure = require "orrery.closure"
 local codec = require "orrery.codec"
 local core = require "orrery.core"
@@ -201,10 +202,11 @@ end
 
 --- Opens a child and waits until its agent is there.
 ---@param request table for core.open: name, route and so on; explain(err), if it is there, makes of an
----error the one to raise
+---error the one to raise; ask(question) answers what only a person knows
 ---@return orrery.Context
----Raises "connect", "hostkey", "auth", "bootstrap", "timeout", "cancelled".
+---Raises "connect", "hostkey", "auth", "credentials", "bootstrap", "timeout", "cancelled".
 function M.open(request)
+    ask.prepare(request)
     local ok, code, text = core.open(request)
     local future = sched.future {
         what = function() return "opening " .. request.name end,
@@ -212,10 +214,12 @@ function M.open(request)
     }
     if ok then
         await_opening(ok, future)
+        ask.serve(ok, request)
     else
         future:reject(Error.new { code = code, message = text })
     end
     local fine, id, payload = pcall(future.take, future)
+    if ok then ask.done(ok) end
     if not fine then
         local err = Error.from(id)
         if request.explain then err = request.explain(err) end

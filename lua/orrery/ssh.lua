@@ -1,5 +1,6 @@
 --- Children over SSH.
 
+local capture = require "orrery.capture"
 local context = require "orrery.context"
 local core = require "orrery.core"
 local options = require "orrery.options"
@@ -24,7 +25,12 @@ local SCHEMA = {
     passphrase = "string",
     config = "string",
     known_hosts = { "string", "table" },
-    strict = { enum = { "yes", "accept-new", "no" } },
+    strict = { enum = { "yes", "ask", "accept-new", "no" } },
+    ask = {
+        type = { "function", "boolean" },
+        check = function(value) return value ~= true, "must be a function, or false" end,
+    },
+    askpass = "string",
     connect_timeout = { type = "number", check = positive },
     handshake_timeout = { type = "number", check = positive },
     bootstrap_timeout = { type = "number", check = positive },
@@ -63,7 +69,10 @@ end
 ---@field passphrase? string for encrypted key files
 ---@field config? string instead of ~/.ssh/config; "none" reads no file
 ---@field known_hosts? string|string[]
----@field strict? "yes"|"accept-new"|"no" host keys that are not known; default: as configured
+---@field strict? "yes"|"ask"|"accept-new"|"no" host keys that are not known; default: as configured
+---@field ask? false|fun(question: orrery.Asked): string? gives the answer to what only a person knows, in a
+---task; false: nobody is asked. Without it, $SSH_ASKPASS and the terminal are used as ssh(1) does
+---@field askpass? string a program to ask with, instead
 ---@field connect_timeout? number seconds, for each address
 ---@field handshake_timeout? number seconds, from the connection to the running command
 ---@field bootstrap_timeout? number seconds, from there to the agent
@@ -147,6 +156,7 @@ local function dress(plan, request)
     request.keepalive = opts.keepalive or plan.config and plan.config.keepalive
     request.no_cache, request.cache = opts.no_cache, opts.cache
     request.deferred = opts.send == "deferred"
+    request.ask, request.asking = opts.ask, { nobody = opts.ask == false, program = opts.askpass }
     return request
 end
 
@@ -205,10 +215,10 @@ function M.plan(target, opts)
     if opts.transport == "openssh" then
         ssh_config.check(host, opts)
         plan.transport = "openssh"
-        local fine, config, way = pcall(ssh_config.resolve, host, opts)
+        local fine, config, way = pcall(ssh_config.resolve, host, opts, capture.run)
         if fine then plan.config, plan.way = config, way end
     else
-        plan.config, plan.way = ssh_config.resolve(host, opts)
+        plan.config, plan.way = ssh_config.resolve(host, opts, capture.run)
         choose(plan)
     end
     return plan

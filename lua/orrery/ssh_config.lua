@@ -67,7 +67,7 @@ local METHODS = {
 local USUAL_ORDER = "publickey,keyboard-interactive,password"
 
 local STRICT = {
-    yes = "yes", ["true"] = "yes", ask = "yes", ["accept-new"] = "accept-new",
+    yes = "yes", ["true"] = "yes", ask = "ask", ["accept-new"] = "accept-new",
     no = "no", ["false"] = "no", off = "no",
 }
 

@@ -24,6 +24,7 @@
 
 #include "bind.h"
 #include "err.h"
+#include "handshake.h"
 #include "keep.h"
 #include "log.h"
 #include "loop.h"
@@ -55,7 +56,10 @@ forget_self(const char *path)
     free(dir);
 }
 
-/* Says that frames follow, and gives the transport over the old stdin and stdout. */
+/*
+ * Says that frames follow, and who this is, and gives the transport over the old stdin and stdout. It comes
+ * first: the parent goes on while the rest here is made, and what it sends waits in the kernel for that.
+ */
 static struct transport *
 take_stdio(const char *marker, struct err *err)
 {
@@ -74,10 +78,8 @@ take_stdio(const char *marker, struct err *err)
         dup2(null, STDOUT_FILENO);
     close(null);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (write(out, line, (size_t)n) != n) {
-        err_errno(err, ERR_SYSTEM, errno, "cannot write to the parent");
+    if (n >= (int)sizeof line || hello_say(out, line, err) < 0)
         return NULL;
-    }
     return process_adopt(in, out);
 }
 
@@ -129,10 +131,12 @@ static int
 run(const char *marker)
 {
     struct agent a = {0};
-    struct transport *t;
-    struct err err;
+    struct err err = {0};
+    struct transport *t = take_stdio(marker, &err);
     int status = 1;
 
+    if (!t)
+        goto fail;
     a.node = node_create_agent(&err);
     a.L = vm_new_state();
     if (!a.node || !a.L)
@@ -144,8 +148,7 @@ run(const char *marker)
         err_set(&err, ERR_BOOTSTRAP, "%s", lua_tostring(a.L, -1));
         goto fail;
     }
-    t = take_stdio(marker, &err);
-    if (!t || node_join(a.node, t, on_lost, &a, &err) < 0)
+    if (node_join(a.node, t, on_lost, &a, &err) < 0)
         goto fail;
     status = serve(&a);
     goto out;

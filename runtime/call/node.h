@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ask.h"
+#include "capture.h"
 #include "err.h"
 #include "file.h"
 #include "mailbox.h"
@@ -30,7 +32,8 @@ struct node *node_create(const char *agent_dir, struct err *err) must_check;
  * message comes. */
 struct node *node_create_agent(struct err *err) must_check;
 /*
- * Takes the transport to the parent, says HELLO, waits for CONFIG (30 s), and gives the node its id.
+ * Takes the transport to the parent, to whom HELLO was said already (handshake.h), waits for CONFIG (30 s),
+ * and gives the node its id.
  * on_lost is called on the loop role, once, when the parent is gone; not if this fails, and not once
  * node_destroy was called.
  */
@@ -43,16 +46,15 @@ void node_destroy(struct node *n);
 
 struct router *node_router(struct node *n);
 struct file_service *node_files(struct node *n);
+struct captures *node_captures(struct node *n);
 /* HANDLE_MODULE: the questions of children, for whichever VM looks first. */
 struct shared *node_modules(struct node *n);
 
 /* ---- children ---- */
 
-/* ssh_connect of ssh/ssh.h. A pointer, because the agent is linked without SSH. */
-typedef struct transport *(*ssh_connector)(const struct ssh_options *o, const atomic_bool *cancel,
-    struct ssh_report *report, struct err *err);
-/* Before the first child is opened. */
-void node_use_ssh(struct node *n, ssh_connector connect);
+/* ssh_library of ssh/ssh.h, borrowed: a pointer, because the agent is linked without SSH. Once, before the
+ * first child is opened. */
+void node_use_ssh(struct node *n, const struct ssh_library *ssh);
 
 /* How to open a child. Strings and lists are borrowed for the time of the call. */
 struct open_options {
@@ -68,6 +70,7 @@ struct open_options {
     bool deferred;                 /* see stream_options */
     int64_t bootstrap_ms;          /* 0: the default */
     int64_t keepalive_ms;          /* -1: the default of 15 s; 0: none */
+    struct ask_options ask;        /* who is asked for what is not given */
 };
 
 /*
