@@ -143,7 +143,7 @@ agent_open(struct agent *g, const char *path, const struct ssh_wait *w, struct e
     memcpy(to.sun_path, path, strlen(path));
     g->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (g->fd < 0 || connect(g->fd, (struct sockaddr *)&to, sizeof to) < 0)
-        return err_set(err, ERR_AUTH, "%s", strerror(errno));
+        return err_set(err, ERR_AUTH, "%.80s: %s", path, strerror(errno));
     rc = list_keys(g);
     if (rc)
         return err_set(err, rc, "does not list its keys");

@@ -134,8 +134,9 @@ sshd_start(const char *lines)
     write_file(path("config"),
         "%s\nPort %s\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n"
         "AuthorizedKeysFile %s/authorized\nPermitRootLogin yes\nMaxAuthTries 20\n"
-        "MaxStartups 100\n%s\n",
-        lines, lab.port, lab.dir, strstr(lines, "HostKey") ? "" : first_line(path("hostkey_line")));
+        "%s%s\n",
+        lines, lab.port, lab.dir, strstr(lines, "MaxStartups") ? "" : "MaxStartups 100\n",
+        strstr(lines, "HostKey") ? "" : first_line(path("hostkey_line")));
     lab.sshd = fork();
     if (lab.sshd == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that crashes leaves none behind */
@@ -221,11 +222,14 @@ usual_options(void)
         .handshake_ms = 20000};
 }
 
+/* What jump hosts need; or NULL. */
+static struct ssh_pool *pool;
+
 /* Connects, ends at once. 0 or the code; the error's text is in `err`. */
 __attribute__((unused)) static int
 try_connect(const struct ssh_options *o, struct ssh_report *report, struct err *err)
 {
-    struct transport *t = ssh_connect(o, NULL, report, err);
+    struct transport *t = ssh_connect(pool, o, NULL, report, err);
 
     if (!t)
         return err->code;

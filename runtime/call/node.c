@@ -15,6 +15,7 @@
 #include "images.h"
 #include "log.h"
 #include "mem.h"
+#include "once.h"
 #include "stream.h"
 
 #define CONFIG_SECONDS 30
@@ -230,6 +231,7 @@ node_destroy(struct node *n)
     pthread_mutex_destroy(&n->lock);
     free(n->agent_dir);
     free(n);
+    once_wipe();
 }
 
 struct router *
@@ -274,9 +276,9 @@ need_images(struct node *n, struct err *err)
 }
 
 void
-node_use_ssh(struct node *n, ssh_connector connect)
+node_use_ssh(struct node *n, const struct ssh_library *ssh)
 {
-    children_use_ssh(n->children, connect);
+    children_use_ssh(n->children, ssh);
 }
 
 uint32_t

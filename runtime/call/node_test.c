@@ -336,8 +336,8 @@ fake_reset(void)
 /* Host "refuses": blocks until released or cancelled, then fails. Host "late": blocks until cancelled,
  * and connects all the same. */
 static struct transport *
-fake_connect(const struct ssh_options *o, const atomic_bool *cancel, struct ssh_report *report,
-    struct err *err)
+fake_connect(struct ssh_pool *pool, const struct ssh_options *o, const atomic_bool *cancel,
+    struct ssh_report *report, struct err *err)
 {
     static const struct timespec nap = {0, 1000000};
     int now = ++fake.running, fds[2];
@@ -362,6 +362,20 @@ fake_connect(const struct ssh_options *o, const atomic_bool *cancel, struct ssh_
     return NULL;
 }
 
+static struct ssh_pool *
+fake_create(struct loop *loop)
+{
+    return (struct ssh_pool *)&fake;
+}
+
+static void
+fake_destroy(struct ssh_pool *pool)
+{
+    assert_ptr_equal(pool, &fake);
+}
+
+static const struct ssh_library fake_ssh = {fake_create, fake_destroy, fake_connect};
+
 static const struct ssh_options refuses = {.name = "web1", .host = "refuses"};
 static const struct ssh_options late = {.name = "web1", .host = "late"};
 
@@ -372,7 +386,7 @@ setup_ssh(void **state)
 
     fake_reset();
     if (rc == 0)
-        node_use_ssh(((struct fixture *)*state)->node, fake_connect);
+        node_use_ssh(((struct fixture *)*state)->node, &fake_ssh);
     return rc;
 }
 

@@ -363,29 +363,63 @@ says(const struct buf *noise, const char *stderr_text, const char *text)
         (n && memmem(noise->data + noise->start, n, text, strlen(text)));
 }
 
-/* What an operator should look at first, or NULL. Order matters: the surest signs come first. */
+/* What the far side's own words mean, or NULL. */
 static const char *
-hint(const struct bootstrap *b, const char *why, const char *stderr_text)
+hint_from_words(const struct bootstrap *b, const char *stderr_text)
 {
-    const struct buf *noise = &b->noise;
+    static const struct {
+        const char *words, *hint;
+    } known[] = {
+        {"account is currently not available", "the login shell of this account refuses commands"},
+        {"nologin", "the login shell of this account refuses commands"},
+        {"sftp connections only", "this account is for sftp only, a forced command"},
+        {"restricted", "the login shell of this account is restricted"},
+        {"password has expired", "the password of this account has expired"},
+        {"change your password", "the password of this account has expired"},
+    };
 
-    if (says(noise, stderr_text, "account is currently not available") ||
-        says(noise, stderr_text, "nologin"))
-        return "the login shell of this account refuses commands";
-    if (says(noise, stderr_text, "restricted"))
-        return "the login shell of this account is restricted";
-    if (b->needs)
-        return NULL; /* sh ran, so it is none of the following */
-    if (strstr(why, "status 127") || says(noise, stderr_text, "not found"))
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (says(&b->noise, stderr_text, known[i].words))
+            return known[i].hint;
+    return NULL;
+}
+
+/* The same from how it ended; `why` has it in words. */
+static const char *
+hint_from_end(const struct bootstrap *b, const char *why, const char *stderr_text)
+{
+    bool noise = buf_len(&b->noise) > 0;
+
+    if (says(&b->noise, stderr_text, "shared librar"))
+        return "sh cannot be started there";
+    if (strstr(why, "status 127") || says(&b->noise, stderr_text, "not found"))
         return "there seems to be no sh in the PATH";
     if (strstr(why, "status 126"))
         return "sh may not be executed there";
-    if (buf_len(noise))
-        return "something else ran than what was asked for: a forced command, or a login script "
-               "that does not end";
-    if (!*stderr_text)
-        return "nothing was printed at all: is there a POSIX sh, and may this account run commands";
+    if (strstr(why, "signal"))
+        return "is there a limit on the time or memory of this account's processes?";
+    if (strstr(why, "status"))
+        return noise ? "something else ran than what was asked for: a forced command, or a login "
+                       "shell that refuses commands"
+                     : "the login shell ended before sh ran: it refuses commands, or a start-up "
+                       "file such as .bashrc ends it";
+    if (strstr(why, "in time"))
+        return "what runs there neither ends nor starts sh: a forced command, or a login script "
+               "that waits for input or starts another shell";
     return NULL;
+}
+
+/* What an operator should look at first, or NULL. The surest signs come first. */
+static const char *
+hint(const struct bootstrap *b, const char *why, const char *stderr_text)
+{
+    const char *text = hint_from_words(b, stderr_text);
+
+    if (text)
+        return text;
+    if (b->needs) /* so sh ran, and it is nothing of the rest; the stub gives up with status 1 */
+        return strstr(why, "status 1") ? "did its stdin end? a login script may redirect it" : NULL;
+    return hint_from_end(b, why, stderr_text);
 }
 
 void

@@ -175,9 +175,20 @@ assert_explained(const char *noise, const char *why, const char *stderr_text, co
 static void
 test_explain(void **state)
 {
-    assert_explained("", "no answer for 30 s", "",
-        "bootstrap: no answer for 30 s (nothing was printed at all: is there a POSIX sh, "
-        "and may this account run commands)");
+    assert_explained("", "no agent came up in time", "",
+        "bootstrap: no agent came up in time (what runs there neither ends nor starts sh: a forced "
+        "command, or a login script that waits for input or starts another shell)");
+    assert_explained("", "the connection broke", "", "bootstrap: the connection broke");
+    assert_explained("", "exited with status 1", "",
+        "bootstrap: exited with status 1 (the login shell ended before sh ran: it refuses "
+        "commands, "
+        "or a start-up file such as .bashrc ends it)");
+    assert_explained("", "exited with status 127", "sh: error while loading shared libraries: x\n",
+        "bootstrap: exited with status 127 (sh cannot be started there); stderr: sh: error while "
+        "loading shared libraries: x");
+    assert_explained("This service allows sftp connections only.\n", "exited with status 1", "",
+        "bootstrap: exited with status 1 (this account is for sftp only, a forced command); it "
+        "printed: This service allows sftp connections only.");
     assert_explained("This account is currently not available.\n", "exited with status 1", NULL,
         "bootstrap: exited with status 1 (the login shell of this account refuses "
         "commands); it printed: This account is currently not available.");
@@ -187,7 +198,7 @@ test_explain(void **state)
     assert_explained("\033[1;31mHello\033[0m,\r\n\tthis is gitolite \xc3\xa9\xff",
         "exited with status 0", "",
         "bootstrap: exited with status 0 (something else ran than what was asked for: a "
-        "forced command, or a login script that does not end); it printed: Hello, this is "
+        "forced command, or a login shell that refuses commands); it printed: Hello, this is "
         "gitolite \xc3\xa9?");
     assert_explained(M " skip /a: full\n" M " need Linux x86_64 gz /tmp/x\n",
         "was killed by signal 9 (Killed)", "",

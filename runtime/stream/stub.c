@@ -46,7 +46,8 @@ static const char tools[] = /**/
     /* How to read exactly n bytes, although reads come short; it may not stop when a disk is full. */
     "_h=\"head -c \";echo|$_h 1 >/dev/null 2>&1||_h=\"dd bs=1 count=\";"
     "for _z in uname mkdir chmod mv rm ls cat wc ${_h%% *};do "
-    "command -v $_z >/dev/null||{ echo \"$_m fail there is no $_z command\";exit 1;};"
+    "command -v $_z >/dev/null||{ echo \"$_m fail there is no $_z command in the PATH: "
+    "$PATH\";exit 1;};"
     "done;"
     "for _z in \"xz -dc\" \"unxz -c\" \"gzip -dc\" \"gunzip -c\" \"busybox zcat\" cat;do "
     "command -v ${_z%% *} >/dev/null&&break;"

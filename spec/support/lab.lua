@@ -317,4 +317,74 @@ function lab.processes(host)
     return found
 end
 
+--- Adds an account to an isolated host: who may log in, and with what, is the caller's affair.
+---@param host string
+---@param name string
+---@param opts { shell: string?, home: string?, make_home: boolean?, shadow: string?, files: table<string, string>? }?
+--- `shadow` is what shadow(5) has from the second field on, "*" by default: no password;
+--- `files` are put into the home directory, by their names, as the account's own
+---@return integer uid
+function lab.user(host, name, opts)
+    opts = opts or {}
+    local home = opts.home or "/home/" .. name
+    local lines = {
+        "set -e",
+        -- A number that nobody had before: the host may have been used, and files of others be there.
+        "uid=$(awk -F: '$3 > m && $3 < 60000 { m = $3 } END { print m < 2000 ? 2000 : m + 1 }' /etc/passwd)",
+        ("sed -i '/^%s:/d' /etc/passwd /etc/group /etc/shadow"):format(name),
+        ('echo "%s:x:$uid:$uid::%s:%s" >>/etc/passwd'):format(name, home, opts.shell or "/bin/bash"),
+        ('echo "%s:x:$uid:" >>/etc/group'):format(name),
+        ("echo %s >>/etc/shadow"):format(quote(name .. ":" .. (opts.shadow or "*:19000:0:99999:7:::"))),
+    }
+    lines[#lines + 1] = ("rm -rf %s"):format(quote(home))
+    if opts.make_home ~= false then
+        lines[#lines + 1] = ("mkdir -p %s; cd %s"):format(quote(home), quote(home))
+        for path, text in pairs(opts.files or {}) do
+            local file = quote(path)
+            lines[#lines + 1] = ("mkdir -p \"$(dirname %s)\"; printf %%s %s >%s"):format(file, quote(text), file)
+        end
+        lines[#lines + 1] = "chown -R $uid:$uid ."
+    end
+    lines[#lines + 1] = "echo $uid"
+    local code, stdout, stderr = lab.exec(host, table.concat(lines, "\n"))
+    assert(code == 0, stderr)
+    return tonumber(stdout)
+end
+
+-- What runs another server on a host in the foreground: port, options.
+local servers = {}
+
+function servers.dropbear(port, options)
+    return ("test -e /etc/dropbear.key || dropbearkey -t ed25519 -f /etc/dropbear.key >/dev/null 2>&1;"
+        .. "exec dropbear -F -E -P /run/dropbear.%d -p %d -r /etc/dropbear.key %s"):format(port, port, options)
+end
+
+-- It serves one connection on its stdin and stdout; who accepts is somebody else.
+function servers.tinysshd(port, options)
+    return ("test -e /etc/tinyssh.keys || tinysshd-makekey -q /etc/tinyssh.keys; printf %%s %s >/run/tinyssh.%d; "
+        .. "chmod 755 /run/tinyssh.%d; exec busybox nc -ll -p %d -e /run/tinyssh.%d"):format(
+        quote("#!/bin/sh\nexec tinysshd " .. options .. " /etc/tinyssh.keys 2>/dev/null\n"),
+        port, port, port, port)
+end
+
+--- Starts another server on an isolated host, beside its sshd, and waits until it listens.
+---@param host string
+---@param kind "dropbear"|"tinysshd"|string else a command line for sh that listens on that port
+---@param port integer
+---@param options string? of its command line
+---@return fun() stop
+function lab.serve(host, kind, port, options)
+    local line = servers[kind] and servers[kind](port, options or "") or kind
+    local code, stdout, stderr = lab.exec(host, ([[
+        setsid sh -c %s </dev/null >/run/serve.%d 2>&1 & pid=$!
+        for i in $(seq 500); do
+            if grep -qE ':%04X [0-9A-F]+:0000 0A' /proc/net/tcp /proc/net/tcp6; then echo $pid; exit; fi
+            kill -0 $pid || break
+            sleep 0.01
+        done
+        cat /run/serve.%d >&2; exit 1]]):format(quote(line), port, port, port))
+    if code ~= 0 then error(("%s on %s did not start: %s"):format(kind, host, stderr), 2) end
+    return function() lab.exec(host, "kill -- -" .. stdout) end
+end
+
 return lab

@@ -166,9 +166,27 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->handshake_ms = get_ms(L, t, "handshake_timeout", 0);
 }
 
+/* asking = {nobody, script, depth, program}: see call/ask.h */
+static struct ask_options
+get_asking(lua_State *L, int t)
+{
+    struct ask_options ask = {0};
+
+    lua_getfield(L, t, "asking"); /* left on the stack, for its strings */
+    if (lua_istable(L, -1)) {
+        int asking = lua_gettop(L);
+
+        ask.nobody = get_bool(L, asking, "nobody");
+        ask.script = get_bool(L, asking, "script");
+        ask.depth = get_int(L, asking, "depth");
+        ask.program = get_string(L, asking, "program");
+    }
+    return ask;
+}
+
 /* ---- children ---- */
 
-/* open{name, route, argv | ssh, no_cache, cache, deferred, bootstrap_timeout, keepalive} -> seq */
+/* open{name, route, argv | ssh, no_cache, cache, deferred, bootstrap_timeout, keepalive, asking} -> seq */
 static int
 core_open(lua_State *L)
 {
@@ -187,6 +205,7 @@ core_open(lua_State *L)
     o.deferred = get_bool(L, 1, "deferred");
     o.bootstrap_ms = get_ms(L, 1, "bootstrap_timeout", 0);
     o.keepalive_ms = get_ms(L, 1, "keepalive", -1);
+    o.ask = get_asking(L, 1);
     lua_getfield(L, 1, "ssh");
     if (lua_istable(L, -1)) {
         get_ssh(L, lua_gettop(L), &ssh);
@@ -205,6 +224,14 @@ static int
 core_cancel_open(lua_State *L)
 {
     node_cancel_open(node(L), (uint32_t)luaL_checknumber(L, 1));
+    return 0;
+}
+
+/* answer_question(seq, text or nil, why there is none or nil): what the script's function said */
+static int
+core_answer_question(lua_State *L)
+{
+    ask_answer((uint32_t)luaL_checknumber(L, 1), luaL_optstring(L, 2, NULL), luaL_optstring(L, 3, NULL));
     return 0;
 }
 
@@ -321,6 +348,7 @@ binding_create(lua_State *L, struct node *n)
     static const luaL_Reg functions[] = {
         {"open", core_open},
         {"cancel_open", core_cancel_open},
+        {"answer_question", core_answer_question},
         {"close", core_close},
         {"capture", core_capture},
         {"serve_modules", core_serve_modules},
@@ -361,6 +389,7 @@ binding_destroy(struct binding *b)
         return;
     binding_end_threads(b);
     shared_leave(node_modules(b->node), vm_mailbox(b->vm));
+    ask_forget(vm_mailbox(b->vm));
     vm_detach(b->vm);
     free(b);
 }
