@@ -100,8 +100,6 @@ try_method(struct auth *u, const char *method)
     if (strcmp(method, "publickey") == 0)
         return auth_keys(u);
     if (keyboard || strcmp(method, "password") == 0) {
-        if (!u->a->o->password && u->a->o->fall_back && u->a->report->openssh_could)
-            return 0; /* only people know one, and they are not asked before ssh(1) was tried */
         if (!u->a->s->untrusted)
             return keyboard ? auth_keyboard(u) : auth_password(u);
         auth_note(u, "not sent, since the host key has changed", method, "");
