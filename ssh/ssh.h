@@ -90,7 +90,6 @@ struct ssh_options {
     int connection_attempts;    /* for TCP, a second apart; 0: 1 */
     int password_prompts;       /* how often a password is asked for; 0: 3 */
     ssh_ask ask;                /* or NULL: nobody can be asked */
-    bool fall_back;             /* ssh(1) is next where it could do more: nobody is asked before that */
     void *ask_arg;
     int64_t connect_ms;   /* deadline for TCP, per address; 0: 15 s */
     int64_t handshake_ms; /* deadline for key exchange + auth + exec; 0: 30 s */

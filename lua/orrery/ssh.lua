@@ -167,11 +167,6 @@ end
 
 local function libssh2_request(plan)
     plan.config.name = plan.name
-    local hop = plan.config
-    while hop do
-        hop.fall_back = plan.opts.transport == "auto"
-        hop = hop.via
-    end
     return dress(plan, { ssh = plan.config, bootstrap_timeout = plan.opts.bootstrap_timeout })
 end
 
@@ -236,8 +231,7 @@ local function general(message)
 end
 
 local function ssh_could(plan, err)
-    local refused = err.code == "auth" or err.code == "credentials"
-    return err.openssh_could or (refused and plan.way.ticket)
+    return err.openssh_could or (err.code == "auth" and plan.way.ticket)
 end
 
 -- What SSH inside this process could not do is tried by ssh(1), once.

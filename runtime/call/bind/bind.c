@@ -158,7 +158,6 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->compression = get_bool(L, t, "compression");
     o->via = get_via(L, t);
     o->proxy_command = get_string(L, t, "proxy_command");
-    o->fall_back = get_bool(L, t, "fall_back");
     o->share_key = get_string(L, t, "share_key");
     o->set_env = get_list(L, t, "set_env");
     o->connection_attempts = get_int(L, t, "connection_attempts");
