@@ -231,7 +231,8 @@ core_cancel_open(lua_State *L)
 static int
 core_answer_question(lua_State *L)
 {
-    ask_answer((uint32_t)luaL_checknumber(L, 1), luaL_optstring(L, 2, NULL), luaL_optstring(L, 3, NULL));
+    ask_answer(
+        (uint32_t)luaL_checknumber(L, 1), luaL_optstring(L, 2, NULL), luaL_optstring(L, 3, NULL));
     return 0;
 }
 
