@@ -211,8 +211,8 @@ static enum progress
 ask_passphrase(struct auth *u, const struct keyfile *k, const char *question)
 {
     const struct ssh_options *o = u->a->o;
-    char *text = xasprintf(
-        "Enter passphrase for key '%s' (for %s): ", k->path, o->name ? o->name : o->host);
+    char *text =
+        xasprintf("Enter passphrase for key '%s' (for %s): ", k->path, o->name ? o->name : o->host);
     struct ssh_question q = {
         .kind = SSH_ASK_PASSPHRASE, .subject = k->path, .text = text, .detail = ""};
     enum progress got = KEY_UNSIGNED;
@@ -254,9 +254,7 @@ use_passphrase(struct auth *u, const struct keyfile *k)
 
     while (got == KEY_UNSIGNED) {
         switch (attempt_claim(u->a, question, &answer)) {
-        case ONCE_MINE:
-            got = ask_passphrase(u, k, question);
-            break;
+        case ONCE_MINE: got = ask_passphrase(u, k, question); break;
         case ONCE_KNOWN:
             got = show(u, k, answer);
             if (got == KEY_UNSIGNED) /* the file has another one by now */
@@ -267,9 +265,7 @@ use_passphrase(struct auth *u, const struct keyfile *k)
             auth_note(u, "no passphrase was given", "", k->path);
             got = KEY_DONE;
             break;
-        case ONCE_CANCELLED:
-            got = KEY_BROKEN;
-            break;
+        case ONCE_CANCELLED: got = KEY_BROKEN; break;
         }
     }
     free(question);
@@ -279,11 +275,8 @@ use_passphrase(struct auth *u, const struct keyfile *k)
 static enum progress
 try_encrypted(struct auth *u, const struct keyfile *k)
 {
-    struct ssh_question q = {.kind = SSH_ASK_PASSPHRASE,
-        .subject = k->path,
-        .text = "",
-        .detail = "",
-        .attempt = 1};
+    struct ssh_question q = {
+        .kind = SSH_ASK_PASSPHRASE, .subject = k->path, .text = "", .detail = "", .attempt = 1};
     const char *passphrase = u->a->o->passphrase;
     enum progress got = KEY_UNSIGNED;
     struct err err;
@@ -294,7 +287,7 @@ try_encrypted(struct auth *u, const struct keyfile *k)
         return got;
     if (u->declined || !attempt_can_ask(u->a, &q, &err)) {
         auth_note(u,
-            passphrase       ? "wrong passphrase"
+            passphrase         ? "wrong passphrase"
                 : u->a->o->ask ? err.msg
                                : "passphrase needed",
             "", k->path);
