@@ -290,13 +290,6 @@ describe("the OpenSSH transport", function()
     end)
 
     it("names the option that it cannot honour, before it does anything", function()
-        for _, option in ipairs { "password", "passphrase" } do
-            local err = failure("nosuch.invalid", { [option] = "sesame-1" })
-            assert.are.equal("option", err.code)
-            assert.matches(("option '%s' cannot be used with transport = \"openssh\""):format(option),
-                err.message, 1, true)
-            assert.not_matches("sesame", err:format())
-        end
         assert.are.equal("option", failure("-oProxyCommand=true").code)
         assert.are.equal("option", failure("h1", { user = "-v" }).code)
         assert.are.equal("option", failure("h1", { identity = here .. "/%h" }).code)
