@@ -211,8 +211,8 @@ static enum progress
 ask_passphrase(struct auth *u, const struct keyfile *k, const char *question)
 {
     const struct ssh_options *o = u->a->o;
-    char *text = xasprintf(
-        "Enter passphrase for key '%s' (for %s): ", k->path, o->name ? o->name : o->host);
+    char *text =
+        xasprintf("Enter passphrase for key '%s' (for %s): ", k->path, o->name ? o->name : o->host);
     struct ssh_question q = {
         .kind = SSH_ASK_PASSPHRASE, .subject = k->path, .text = text, .detail = ""};
     enum progress got = KEY_UNSIGNED;
@@ -272,19 +272,13 @@ use_passphrase(struct auth *u, const struct keyfile *k)
 
     while (got == KEY_UNSIGNED) {
         switch (attempt_claim(u->a, question, &answer)) {
-        case ONCE_MINE:
-            got = ask_passphrase(u, k, question);
-            break;
-        case ONCE_KNOWN:
-            got = use_known(u, k, question, answer);
-            break;
+        case ONCE_MINE: got = ask_passphrase(u, k, question); break;
+        case ONCE_KNOWN: got = use_known(u, k, question, answer); break;
         case ONCE_REFUSED:
             auth_note(u, "no passphrase was given", "", k->path);
             got = KEY_DONE;
             break;
-        case ONCE_CANCELLED:
-            got = KEY_BROKEN;
-            break;
+        case ONCE_CANCELLED: got = KEY_BROKEN; break;
         }
     }
     free(question);
@@ -307,11 +301,8 @@ use_known_only(struct auth *u, const struct keyfile *k, const char *why)
 static enum progress
 try_encrypted(struct auth *u, const struct keyfile *k)
 {
-    struct ssh_question q = {.kind = SSH_ASK_PASSPHRASE,
-        .subject = k->path,
-        .text = "",
-        .detail = "",
-        .attempt = 1};
+    struct ssh_question q = {
+        .kind = SSH_ASK_PASSPHRASE, .subject = k->path, .text = "", .detail = "", .attempt = 1};
     const struct ssh_options *o = u->a->o;
     enum progress got = KEY_UNSIGNED;
     struct err err;

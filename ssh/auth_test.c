@@ -65,7 +65,8 @@ will_answer(const char *first, const char *second, const char *third, const char
     atomic_store(&person.most_at_once, 0);
 }
 
-static const char *const keys_only[] = {"publickey", NULL}, *const words_only[] = {"password", NULL};
+static const char *const keys_only[] = {"publickey", NULL},
+                         *const words_only[] = {"password", NULL};
 
 static struct ssh_options
 asking_options(void)
@@ -197,7 +198,8 @@ connect_all(struct ssh_options *o, size_t stride)
     int failed = 0;
 
     for (int i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, connect_once, &o[(size_t)i * stride]), 0);
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, connect_once, &o[(size_t)i * stride]), 0);
     for (int i = 0; i < THREADS; i++) {
         struct err *err;
 

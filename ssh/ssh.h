@@ -91,7 +91,8 @@ struct ssh_options {
     int password_prompts;       /* how often a password is asked for; 0: 3 */
     ssh_ask ask;                /* or NULL: nobody can be asked */
     void *ask_arg;
-    int64_t connect_ms;   /* deadline for TCP, per address; 0: 15 s */
+    bool openssh_next;  /* ssh(1) tries next what it could do better: nobody is asked before that */
+    int64_t connect_ms; /* deadline for TCP, per address; 0: 15 s */
     int64_t handshake_ms; /* deadline for key exchange + auth + exec; 0: 30 s */
     const char *command;  /* exec request */
 };
@@ -103,7 +104,7 @@ struct ssh_report {
     char auth[96];        /* "publickey /root/.ssh/id_ed25519", "agent comment", "password" */
     char banner[64];      /* "SSH-2.0-OpenSSH_9.2p1 Debian-2" */
     char kex[64], host_key[64], cipher[64], mac[64]; /* what was agreed upon */
-    char trusted[160]; /* "/root/.ssh/known_hosts:3", the line that vouches for the host key; or "" */
+    char trusted[160]; /* "/root/.ssh/known_hosts:3": the line that vouches for its key; or "" */
     char tried[512];   /* each attempt to log in that failed: "/root/.ssh/id_rsa (refused), ..." */
     int64_t resolve_us, connect_us, kex_us, auth_us, exec_us;
     /* After a failure: ssh(1) can do what was missing here (RSA signatures with libssh2 1.10, host

@@ -77,14 +77,20 @@ local SAME = {
     { "macs", "MACs" }, { "host_key_algorithms", "HostKeyAlgorithms" },
 }
 
+-- What a configuration may say of the program ssh, and would leave it without a command or its input. Old
+-- versions of ssh do not know these words, but then no configuration has them.
+local STAYS = { sessiontype = "SessionType=default", stdinnull = "StdinNull=no",
+    forkafterauthentication = "ForkAfterAuthentication=no" }
+
 local function yes_no(value) return value and "yes" or "no" end
 
 --- What is asked for wins over the configuration: ssh(1) takes the first value that it meets.
 ---@param host string
 ---@param opts orrery.SshOptions
 ---@param set_env? string[] all that is to be set, the configuration's too
+---@param found table<string, string[]> what is configured
 ---@return string[] argv {} stands for the text that a shell is to run there
-local function command_line(host, opts, keepalive, set_env)
+local function command_line(host, opts, keepalive, set_env, found)
     local argv = { PROGRAM, "-T", "-x" }
     local function add(...)
         for _, word in ipairs { ... } do argv[#argv + 1] = word end
@@ -115,6 +121,9 @@ local function command_line(host, opts, keepalive, set_env)
     set("LogLevel", "INFO") -- quieter, it does not say why it failed
     set("RemoteCommand", "none")
     set("ClearAllForwardings", "yes")
+    for keyword, setting in pairs(STAYS) do
+        if found[keyword] then add("-o", setting) end
+    end
     -- A master that others use would outlive us. To use one that is there is fine.
     set("ControlMaster", "no")
     -- Were we killed while the network is silent, ssh would wait for ever.
@@ -138,7 +147,8 @@ function M.request(host, opts, config, way)
     local keepalive = opts.keepalive or config and config.keepalive or KEEPALIVE
     local connect = opts.connect_timeout or config and config.connect_timeout or CONNECT
     return {
-        argv = command_line(host, opts, keepalive, way and way.set_env or assigned(opts.set_env)),
+        argv = command_line(host, opts, keepalive, way and way.set_env or assigned(opts.set_env),
+            way and way.found or {}),
         explain = function(err) return errors.explain(err, host) end,
         bootstrap_timeout = connect + (opts.handshake_timeout or HANDSHAKE)
             + (opts.bootstrap_timeout or BOOTSTRAP),

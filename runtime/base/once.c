@@ -30,7 +30,7 @@ find(const char *name)
 {
     struct question *q;
 
-    LIST_FOREACH (q, &questions, link)
+    LIST_FOREACH(q, &questions, link)
         if (strcmp(q->name, name) == 0)
             break;
     return q;

@@ -336,8 +336,9 @@ function lab.user(host, name, opts)
         ('echo "%s:x:$uid:" >>/etc/group'):format(name),
         ("echo %s >>/etc/shadow"):format(quote(name .. ":" .. (opts.shadow or "*:19000:0:99999:7:::"))),
     }
+    lines[#lines + 1] = ("rm -rf %s"):format(quote(home))
     if opts.make_home ~= false then
-        lines[#lines + 1] = ("rm -rf %s; mkdir -p %s; cd %s"):format(quote(home), quote(home), quote(home))
+        lines[#lines + 1] = ("mkdir -p %s; cd %s"):format(quote(home), quote(home))
         for path, text in pairs(opts.files or {}) do
             local file = quote(path)
             lines[#lines + 1] = ("mkdir -p \"$(dirname %s)\"; printf %%s %s >%s"):format(file, quote(text), file)

@@ -173,7 +173,8 @@ describe("the OpenSSH transport", function()
     it("does not do what the configuration asks for and a stream has no use for", function()
         local own = configure("busy", "IdentityFile " .. keys .. "id_ed25519", "RequestTTY force",
             "RemoteCommand echo no", "ControlMaster auto", "ControlPath " .. here .. "/master", "ControlPersist 60",
-            "LocalForward 1 localhost:1", "ExitOnForwardFailure yes", "LogLevel QUIET")
+            "LocalForward 1 localhost:1", "ExitOnForwardFailure yes", "LogLevel QUIET", "SessionType none",
+            "StdinNull yes", "ForkAfterAuthentication yes")
         assert.are.equal("root\n", who("h1", { config = own }))
         assert.is_nil(require("lfs").attributes(here .. "/master"))
     end)

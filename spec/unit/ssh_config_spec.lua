@@ -96,7 +96,7 @@ describe("ssh_config", function()
     end)
 
     it("knows every spelling of strict", function()
-        local expected = { ask = "yes", yes = "yes", ["true"] = "yes", no = "no", off = "no",
+        local expected = { ask = "ask", yes = "yes", ["true"] = "yes", no = "no", off = "no",
             ["false"] = "no", ["accept-new"] = "accept-new", ["what-comes-next"] = "yes" }
         for given, strict in pairs(expected) do
             local text = RECORDED:gsub("accept%-new", given)
@@ -249,7 +249,7 @@ describe("ssh_config", function()
         files = {}
         local expected = {
             host = "web1", port = "22", user = "me", family = "any", compression = false,
-            strict = "yes", identities_only = false, agent_socket = "/run/agent",
+            strict = "ask", identities_only = false, agent_socket = "/run/agent",
             identities = { "/home/me/.ssh/id_rsa", "/home/me/.ssh/id_ecdsa", "/home/me/.ssh/id_ecdsa_sk",
                 "/home/me/.ssh/id_ed25519", "/home/me/.ssh/id_ed25519_sk" },
             known_hosts = { "/home/me/.ssh/known_hosts", "/home/me/.ssh/known_hosts2",
@@ -373,7 +373,7 @@ Host web1
                 set_env = { A = 1 }, jump = { { host = "j1", user = "u1", port = 2201 },
                     { host = "j2", password = "sesame", identity = "/theirs", name = "inner" } },
             })
-            assert.are.same({ "inner", "sesame", "yes", nil }, { got.via.name, got.via.password, got.via.strict,
+            assert.are.same({ "inner", "sesame", "ask", nil }, { got.via.name, got.via.password, got.via.strict,
                 got.via.set_env })
             assert.are.same({ "/theirs" }, got.via.identities)
             assert.are_not.same({ "/kh" }, got.via.known_hosts)

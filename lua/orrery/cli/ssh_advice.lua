@@ -72,7 +72,9 @@ function M.before(plan, sources)
         add("there is neither a key file nor an agent: only a password can let you in")
     end
     local known = 0
-    for _, path in ipairs(config.known_hosts) do known = known + (system.exists(path) and 1 or 0) end
+    for _, path in ipairs(config.known_hosts) do
+        if path ~= "/dev/null" and system.exists(path) then known = known + 1 end
+    end
     if known == 0 and config.strict ~= "no" then
         add(("none of the known_hosts files exists: %s"):format(table.concat(config.known_hosts, ", ")))
     end

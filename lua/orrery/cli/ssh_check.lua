@@ -65,6 +65,8 @@ local ALWAYS = {
     { "IdentityFile", "identities", "identity" }, { "IdentityAgent", "agent_socket" },
     { "UserKnownHostsFile", nil, "known_hosts" }, { "StrictHostKeyChecking", "strict" },
 }
+-- This one only where it is given.
+local JUMP = { "ProxyJump", nil, "jump" }
 
 local function values_of(plan, key, field)
     local value = plan.config[field]
@@ -85,11 +87,13 @@ local function show_configuration(plan, trace)
     local query = table.concat(require("orrery.ssh_config").query(plan.host, plan.opts), " ")
     say(("Configuration, as '%s' has it"):format(query))
     local done, names = {}, {}
-    for _, entry in ipairs(ALWAYS) do
+    local function show(entry)
         local key = entry[1]:lower()
         done[key] = true
         show_keyword(plan, entry[1], trace.sources[key], entry[2], entry[3])
     end
+    for _, entry in ipairs(ALWAYS) do show(entry) end
+    if plan.opts.jump then show(JUMP) end
     for key, name in pairs(trace.names) do
         if not done[key] and plan.way.found[key] then names[#names + 1] = name end
     end
@@ -142,7 +146,7 @@ local function show_steps(r)
     if r.fingerprint == "" then return "key exchange" end
     row("ok", "key exchange", ("%s, %s, %s (%s)"):format(r.kex, r.cipher, r.mac ~= "" and r.mac or "no MAC",
         ms(r.key_exchange)))
-    local how = r.trusted ~= "" and "known by " .. r.trusted or "known by no line"
+    local how = r.trusted ~= "" and "known by " .. r.trusted or "was not known"
     local tried = r.auth ~= "" or r.tried ~= ""
     row((r.trusted ~= "" or tried) and "ok" or "--", "host key", ("%s %s %s"):format(r.host_key, r.fingerprint, how))
     if not tried and r.trusted == "" then return "host key" end
@@ -154,10 +158,11 @@ local function show_steps(r)
     return "agent"
 end
 
+-- ssh(1) does not tell how much of the time was its own.
 local function show_agent(info, seconds)
     local how = info.uploaded == 0 and "was there already" or ("%d bytes were sent"):format(info.uploaded)
     row("ok", "agent", ("%s; %s, %s, uid %d, pid %d (%s)"):format(how, info.hostname, info.machine, info.uid,
-        info.pid, ms(seconds)))
+        info.pid, ms(seconds) .. (info.ssh and "" or " with the login")))
 end
 
 local function spent(r)
@@ -184,6 +189,7 @@ local STEP_OF = {
 
 local function show_failure(plan, err, advice)
     local step = err.ssh and show_steps(err.ssh) or STEP_OF[err.code] or "connection"
+    if step == "connection" and err.message:find("resolve", 1, true) then step = "address" end
     row("NO", step, err.message)
     if Error.is(err.cause) then row("", "before", "inside this process: " .. tostring(err.cause.message)) end
     say ""
