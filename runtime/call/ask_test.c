@@ -225,8 +225,8 @@ ask_by(const struct ask_options *o, char **answer, struct err *err)
 static void
 test_program(void **state)
 {
-    struct ask_options o = {
-        .program = script("echo", "[ -z \"$SSH_ASKPASS_PROMPT\" ] && read x || echo \"$#$1\"; echo")};
+    struct ask_options o = {.program = script("echo",
+                                "[ -z \"$SSH_ASKPASS_PROMPT\" ] && read x || echo \"$#$1\"; echo")};
     struct asker *a;
     struct thread t;
     struct err err;
@@ -287,7 +287,8 @@ test_nobody(void **state)
 
     assert_int_equal(ask_by(&o, &answer, &err), ERR_CREDENTIALS);
     assert_string_equal(err.msg,
-        "root@web1 needs a password, and there is no terminal, askpass program or `ask` function to "
+        "root@web1 needs a password, and there is no terminal, askpass program or `ask` function "
+        "to "
         "ask for it");
     o.nobody = true;
     assert_int_equal(ask_by(&o, NULL, &err), ERR_CREDENTIALS);

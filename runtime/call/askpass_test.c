@@ -55,8 +55,7 @@ test_words(void **state)
         "web1",
         (struct ssh_question){.kind = SSH_ASK_HOSTKEY,
             .subject = "SHA256:abc+/1",
-            .text =
-                "web1: Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
+            .text = "web1: Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
             .detail = "The authenticity of host 'h (10.0.0.1)' can't be established.\n"
                       "ED25519 key fingerprint is SHA256:abc+/1.\nNot known by any other names.",
             .echo = true});

@@ -22,7 +22,8 @@ local SERVERS = {
 local NO_CIPHER = "have no key exchange, host key, cipher or MAC algorithm in common"
 local SHA1 = "signs with SHA-1 for RSA keys, which OpenSSH refuses since 8.8"
 
--- How it gets in: in this process; or `lacks` is the text of the error there, and then by ssh(1). `how` is what info() says of it.
+-- How it gets in: in this process; or `lacks` is the text of the error there, and then by ssh(1). `how` is
+-- what info() says of it.
 local LOGINS = {
     { "OpenSSH", "none", user = "empty", how = "none" },
     { "OpenSSH", "file", key = "ed25519" }, { "OpenSSH", "file", key = "ecdsa" },
