@@ -29,6 +29,7 @@ struct auth {
     int attempt;          /* of keyboard-interactive */
     int prompts;          /* that the conversation has had */
     bool unanswered;      /* one of them nobody could be asked about */
+    char wanted[80];      /* the first of these; "" if there is none */
 };
 
 /* Adds to what was tried. A kind ("agent key") puts the name in quotes. */

@@ -4,6 +4,7 @@
  */
 #include "auth.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,6 +180,8 @@ answer_prompt(struct auth *u, struct ssh_question *q, bool alone)
     rc = attempt_ask(u->a, q, &answer, &err);
     if (rc == ERR_CANCELLED)
         u->declined = true;
+    if (rc && !u->unanswered)
+        copy_printable(u->wanted, sizeof u->wanted, q->text, strcspn(q->text, "\n"));
     u->unanswered |= rc != 0;
     return rc ? NULL : answer;
 }
@@ -224,6 +227,7 @@ converse(struct auth *u)
 
     u->prompts = 0;
     u->unanswered = false;
+    u->wanted[0] = '\0';
     a->s->auth = u;
     attempt_call(a, rc,
         libssh2_userauth_keyboard_interactive_ex(
@@ -240,6 +244,20 @@ static bool
 again(const struct auth *u)
 {
     return u->prompts > 0 && !u->unanswered && !u->declined && !u->ended;
+}
+
+static void
+note_refusal(struct auth *u, const char *method)
+{
+    char why[160] = "refused";
+
+    if (u->prompts == 0)
+        snprintf(why, sizeof why, "it asks for nothing, and refuses");
+    else if (u->declined)
+        snprintf(why, sizeof why, "no answer was given");
+    else if (u->unanswered)
+        snprintf(why, sizeof why, "it asks for more than a password: \"%s\"", u->wanted);
+    auth_note(u, why, method, "");
 }
 
 int
@@ -266,12 +284,6 @@ auth_keyboard(struct auth *u)
         if (!again(u) || !people)
             break;
     }
-    if (u->prompts == 0)
-        auth_note(u, "it asks for nothing, and refuses", method, "");
-    else if (u->unanswered)
-        auth_note(u, u->declined ? "no answer was given" : "it asks for more than a password",
-            method, "");
-    else
-        auth_note(u, "refused", method, "");
+    note_refusal(u, method);
     return 0;
 }
