@@ -357,7 +357,7 @@ load_files(struct auth *u)
         u->file_count++;
     u->files = xcalloc(u->file_count + 1, sizeof *u->files);
     u->spent = xcalloc(u->file_count + 1, sizeof *u->spent);
-    for (size_t i = 0; i < u->file_count; i++)
+    for (size_t i = 0; list && i < u->file_count; i++)
         keyfile_load(&u->files[i], list[i]);
 }
 

@@ -29,6 +29,14 @@ local function asking(opts)
     }
 end
 
+local function set_asking(opts, set)
+    if not asking(opts).askpass then
+        set("BatchMode", "yes")
+    elseif opts.ask == false then
+        set("NumberOfPasswordPrompts", 1) -- nobody has another one
+    end
+end
+
 -- File names on ssh's command line have tokens and variables in them, and no way to quote those.
 local function check_path(path)
     if path:find('[%%"\\%c]') or path:find("${", 1, true) then
@@ -113,11 +121,7 @@ local function command_line(host, opts, keepalive, set_env, found)
     if opts.compression ~= nil then set("Compression", yes_no(opts.compression)) end
     if opts.set_env then set("SetEnv", assignments(set_env)) end
     if opts.connect_timeout then set("ConnectTimeout", math.ceil(opts.connect_timeout)) end
-    if not asking(opts).askpass then
-        set("BatchMode", "yes")
-    elseif opts.ask == false then
-        set("NumberOfPasswordPrompts", 1) -- nobody has another one
-    end
+    set_asking(opts, set)
     set("LogLevel", "INFO") -- quieter, it does not say why it failed
     set("RemoteCommand", "none")
     set("ClearAllForwardings", "yes")

@@ -19,7 +19,14 @@
 #include "pack.h"
 #include "thread.h"
 
-enum { NAME_BYTES = 16, REQUEST_MAX = 16 << 10, REQUEST_MS = 5000, ANCESTORS = 16, TRIES = 3 };
+enum {
+    NAME_BYTES = 16,
+    NAME_SIZE = 64,
+    REQUEST_MAX = 16 << 10,
+    REQUEST_MS = 5000,
+    ANCESTORS = 16,
+    TRIES = 3
+};
 
 /* [I] immutable, [L] loop role only, [T] of the thread while there is one, else [L] */
 struct askpass {
@@ -178,7 +185,7 @@ parent_of(pid_t pid)
     char path[40], text[512], *end;
     FILE *f;
     size_t n;
-    int parent = 0;
+    long parent = 0;
 
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     f = fopen(path, "re");
@@ -189,8 +196,8 @@ parent_of(pid_t pid)
     fclose(f);
     end = strrchr(text, ')'); /* the name may have anything in it */
     if (end && strlen(end) > 4)
-        parent = atoi(end + 4);
-    return parent;
+        parent = strtol(end + 4, NULL, 10);
+    return (pid_t)parent;
 }
 
 /* Is it of this user, and does it descend from our ssh? *direct: is that its parent? */
@@ -322,7 +329,7 @@ listen_abstract(const char *name, struct err *err)
 struct askpass *
 askpass_create(const struct askpass_options *o, struct err *err)
 {
-    char name[sizeof "orrery-" + 2 * NAME_BYTES] = "orrery-";
+    char name[NAME_SIZE] = "orrery-";
     struct askpass *a;
     int fd;
 

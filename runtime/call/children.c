@@ -20,12 +20,14 @@
 #include "openreq.h"
 #include "pack.h"
 #include "process.h"
+#include "thread.h"
 
 #define KEEPALIVE_MS 15000
 #define LINGER_MS 3000    /* for each child when the node ends */
 #define CONNECTING_MAX 64 /* threads that connect at the same time */
 #define CONNECTING_NICE 10
 #define TEXT_LINE 1024
+#define CONNECT_STACK (512u << 10)
 
 /*
  *      queued -> connecting -> booting -> greeting -> up
@@ -373,18 +375,10 @@ connect_thread(void *arg)
 static void
 child_start(struct child *c)
 {
-    pthread_attr_t attr;
-    sigset_t all, old;
     int rc;
 
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 512u << 10);
     c->work.fn = child_connected;
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&c->thread, &attr, connect_thread, c);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
+    rc = thread_start(&c->thread, CONNECT_STACK, connect_thread, c);
     if (rc != 0) {
         err_errno(&c->why, ERR_SYSTEM, rc, "cannot start a thread to connect with");
         child_gone(c, &c->why);

@@ -21,7 +21,7 @@ describe("the OpenSSH transport", function()
     teardown(function() remote.remove(here) end)
 
     local function open(host, opts)
-        local all = { transport = "openssh" }
+        local all = { transport = "openssh", ask = false }
         for key, value in pairs(opts or {}) do all[key] = value end
         all.config = all.config or lab.ssh_config()
         return orrery.ssh(host, all)

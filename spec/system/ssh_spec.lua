@@ -14,7 +14,7 @@ describe("orrery.ssh", function()
     local keys = config:match("^(.*)/") .. "/client/"
 
     local function who(host, opts)
-        opts.config = config
+        opts.config, opts.ask = config, false
         local ctx = orrery.ssh(host, opts)
         local user, how = ctx:shell("id -un").stdout, ctx:info().how
         ctx:close()
