@@ -56,11 +56,16 @@ local function assigned(set_env)
     return entries
 end
 
+-- ssh(1) has a shell run another ssh for them, so their names are looked at first.
 local function jumps(given)
-    if type(given) == "string" then return given end
+    if given == "none" then return given end
     local hops = {}
-    for _, hop in ipairs(given) do
-        for _, each in ipairs(type(hop) == "string" and jump.parse(hop) or { hop }) do hops[#hops + 1] = each end
+    for _, hop in ipairs(type(given) == "string" and { given } or given) do
+        for _, each in ipairs(type(hop) == "string" and jump.parse(hop) or { hop }) do
+            if type(each) == "string" then refuse("'%s' cannot be a jump host", each) end
+            ssh_config.check(each.host, each)
+            hops[#hops + 1] = each
+        end
     end
     local text, field = jump.format(hops)
     if not text then
