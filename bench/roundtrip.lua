@@ -18,17 +18,17 @@ local function host(place) return place.host end
 
 -- A command by ssh(1) over a connection that is open already.
 local function control_master(place)
-    local path = run.scratch .. "/master"
-    local ssh = ("ssh -F %s -o ControlPath=%s %s"):format(run.quote(run.config), run.quote(path), place.host)
-    local _, problem = run.seconds(place.prefix .. ssh .. " -M -N -f -o ControlPersist=no")
-    if problem then return nil, { problem } end
+    local stop, problem = run.control_master(place)
+    if not stop then return nil, { problem } end
+    local ssh = ("ssh -F %s -o ControlPath=%s %s"):format(
+        run.quote(run.config), run.quote(run.control_path), place.host)
     local times, start = {}, run.now()
     while run.now() - start < SECONDS do
         local took, why = run.seconds(place.prefix .. ssh .. " true")
         if not took then return nil, { why } end
         times[#times + 1] = took * 1e6
     end
-    run.seconds(ssh .. " -O exit")
+    stop()
     local stats = require "lib.stats"
     return { p50 = stats.median(times), p99 = stats.quantile(times, 0.99) }
 end

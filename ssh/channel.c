@@ -14,16 +14,14 @@
 #include "log.h"
 
 enum {
-    CHUNK = 32700,           /* libssh2's own limit for one packet */
-    QUEUE_LIMIT = 256 << 10, /* ciphertext kept back */
-    READ_MAX = 128 << 10,
+    CHUNK = 32700, /* libssh2's own limit for one packet */
     /*
      * libssh2 widens the receive window inside of channel_read once less than 3/4 of the first size are
      * left, and counts wrongly if a rekey interrupts that and the next read asks for another size; data
      * is lost then. So it is done here, before libssh2 would, and repeated as it was.
      */
-    WINDOW_LOW = LIBSSH2_CHANNEL_WINDOW_DEFAULT / 4 * 3 + READ_MAX + 1,
-    WINDOW_HIGH = LIBSSH2_CHANNEL_WINDOW_DEFAULT + READ_MAX,
+    WINDOW_LOW = LIBSSH2_CHANNEL_WINDOW_DEFAULT / 4 * 3 + SSH_READ_MAX + 1,
+    WINDOW_HIGH = LIBSSH2_CHANNEL_WINDOW_DEFAULT + SSH_READ_MAX,
     SETTLE_MS = 10
 };
 
@@ -43,12 +41,7 @@ errno_of(const struct ssh_session *s)
 static int
 fail(struct ssh_session *s, int rc)
 {
-    char *text = NULL;
-
-    s->failure = rc;
-    libssh2_session_last_error(s->session, &text, NULL, 0);
-    copy_printable(
-        s->failure_text, sizeof s->failure_text, text ? text : "", text ? strlen(text) : 0);
+    session_fail(s, rc);
     return -errno_of(s);
 }
 
@@ -105,7 +98,7 @@ encrypt(struct ssh_session *s, const char *p, size_t n)
 static bool
 may_write(const struct ssh_session *s)
 {
-    return buf_len(&s->held) == 0 && buf_len(&s->out) <= QUEUE_LIMIT;
+    return buf_len(&s->held) == 0 && buf_len(&s->out) <= SSH_QUEUE_LIMIT;
 }
 
 static ssize_t
@@ -130,7 +123,7 @@ op_write(struct transport *t, const struct iovec *iov, int count)
         taken += rc;
         cursor_advance(&c, (size_t)rc);
         /* Everything that is written at once leaves in one send; a long write goes on after it. */
-        if (!s->full && buf_len(&s->out) > QUEUE_LIMIT) {
+        if (!s->full && buf_len(&s->out) > SSH_QUEUE_LIMIT) {
             rc = session_flush(s);
             if (rc < 0)
                 return rc;
@@ -181,21 +174,20 @@ op_wants_write(const struct transport *t)
     return buf_len(&((const struct ssh_session *)t)->out) > 0;
 }
 
-/* 0, or a libssh2 error; EAGAIN while a rekey is going on. */
-static int
-widen_window(struct ssh_session *s)
+int
+channel_widen(LIBSSH2_CHANNEL *channel, size_t *adjusting)
 {
-    unsigned long left = libssh2_channel_window_read(s->channel);
+    unsigned long left = libssh2_channel_window_read(channel);
     int rc;
 
-    if (s->adjusting == 0) {
+    if (*adjusting == 0) {
         if (left >= WINDOW_LOW)
             return 0;
-        s->adjusting = WINDOW_HIGH - left;
+        *adjusting = WINDOW_HIGH - left;
     }
-    rc = libssh2_channel_receive_window_adjust2(s->channel, s->adjusting, 1, NULL);
+    rc = libssh2_channel_receive_window_adjust2(channel, *adjusting, 1, NULL);
     if (rc != LIBSSH2_ERROR_EAGAIN)
-        s->adjusting = 0;
+        *adjusting = 0;
     return rc;
 }
 
@@ -206,9 +198,9 @@ read_stream(struct ssh_session *s, int id, void *p, size_t n)
 
     if (s->failure)
         return LIBSSH2_ERROR_SOCKET_RECV;
-    rc = widen_window(s);
+    rc = channel_widen(s->channel, &s->adjusting);
     if (rc == 0)
-        rc = libssh2_channel_read_ex(s->channel, id, p, n < READ_MAX ? n : READ_MAX);
+        rc = libssh2_channel_read_ex(s->channel, id, p, n < SSH_READ_MAX ? n : SSH_READ_MAX);
     /* Window adjustments and a rekey's answers. A send that fails shows when reading does. */
     if (!s->full)
         (void)session_flush(s);
@@ -247,15 +239,9 @@ op_read(struct transport *t, void *p, size_t n)
     ssize_t rc;
 
     libssh2_channel_window_read_ex(s->channel, &ready, NULL);
-    s->stage = stage;
-    s->enough = ready >= n;
-    s->mode = SSH_READING;
+    session_read_begin(s, stage, ready >= n);
     rc = read_stream(s, 0, p, n);
-    s->mode = SSH_QUIET;
-    s->stage = NULL;
-    if (s->staged.iov_len > 0) /* an error, or the end: libssh2 reads on with the next call */
-        buf_append(&s->in, s->staged.iov_base, s->staged.iov_len);
-    s->staged.iov_len = 0;
+    session_read_end(s);
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return end_of_pass(s);
     if (rc < 0)
@@ -269,6 +255,13 @@ op_read_err(struct transport *t, void *p, size_t n)
     struct ssh_session *s = (struct ssh_session *)t;
     ssize_t rc;
 
+    /* A proxy command's words go with the host's. It seldom speaks: with each pass is often enough. */
+    if (s->link.proxy && !s->proxy_mute) {
+        rc = s->link.proxy->ops->read_err(s->link.proxy, p, n);
+        if (rc > 0)
+            return rc;
+        s->proxy_mute = rc != -EAGAIN;
+    }
     s->mode = SSH_QUIET;
     rc = read_stream(s, SSH_EXTENDED_DATA_STDERR, p, n);
     if (rc < 0 && rc != LIBSSH2_ERROR_EAGAIN)
@@ -311,8 +304,9 @@ op_end(struct transport *t, struct err *err)
     bool closed = settle(s);
     int status = libssh2_channel_get_exit_status(s->channel);
     char *signal = NULL;
-    char name[32];
+    char name[32], why[sizeof err->msg];
 
+    session_why(s, why, sizeof why);
     libssh2_channel_get_exit_signal(s->channel, &signal, NULL, NULL, NULL, NULL, NULL);
     if (signal) {
         copy_printable(name, sizeof name, signal, strlen(signal));
@@ -320,17 +314,8 @@ op_end(struct transport *t, struct err *err)
         err_set(err, ERR_DEAD, "the remote command was ended by signal %s", name);
     } else if (closed || status != 0) {
         err_set(err, ERR_DEAD, "the remote command ended with status %d", status);
-    } else if (s->goodbye[0]) {
-        err_set(err, ERR_DEAD, "the server disconnected: %s", s->goodbye);
-    } else if (s->sock_errno) {
-        err_errno(err, ERR_DEAD, s->sock_errno, "the SSH connection broke");
-    } else if (s->closed) {
-        err_set(err, ERR_DEAD, "the server closed the SSH connection");
-    } else if (s->failure) {
-        err_set(err, ERR_DEAD, "the SSH session failed: %s (libssh2 error %d)", s->failure_text,
-            s->failure);
     } else {
-        err_set(err, ERR_DEAD, "the remote command closed its output");
+        err_set(err, ERR_DEAD, "%s", why[0] ? why : "the remote command closed its output");
     }
 }
 

@@ -1,6 +1,8 @@
 /* The transport: bytes both ways, rekeying, how it ends. */
 #include "sshd_fixture.h"
 
+#include "pump_test.h"
+
 static struct transport *
 connect_for(const char *command)
 {
@@ -10,7 +12,7 @@ connect_for(const char *command)
 
     o.command = command;
     o.strict = SSH_STRICT_ACCEPT_NEW;
-    t = ssh_connect(&o, NULL, NULL, &err);
+    t = ssh_connect(NULL, &o, NULL, NULL, &err);
     if (!t)
         fail_msg("%s", err.msg);
     return t;
@@ -67,111 +69,10 @@ test_connection_dies(void **state)
     buf_fini(&e);
 }
 
-/* The byte at a position of the stream, such that neither loss nor repetition nor exchange of any
- * piece can go unnoticed. */
-static uint8_t
-byte_at(uint64_t i)
-{
-    uint64_t x = (i / 8 + 1) * 0x9e3779b97f4a7c15;
-
-    x ^= x >> 29;
-    return (uint8_t)(x >> (i % 8 * 8));
-}
-
-static void
-fill(uint8_t *p, uint64_t at, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        p[i] = byte_at(at + i);
-}
-
-struct pump {
-    struct transport *t;
-    uint64_t total, sent, got;
-    bool eof, error;
-    unsigned seed;
-};
-
-/* Several pieces of odd sizes; what is refused is offered again later, as a stream does. */
-static void
-pump_out(struct pump *p)
-{
-    static uint8_t data[200000];
-
-    while (p->sent < p->total) {
-        size_t n = (size_t)rand_r(&p->seed) % (rand_r(&p->seed) % 8 ? 3000 : sizeof data) + 1;
-        size_t first = (size_t)rand_r(&p->seed) % n;
-        ssize_t k;
-
-        if (n > p->total - p->sent)
-            n = p->total - p->sent, first = n / 3;
-        fill(data, p->sent, n);
-        k = p->t->ops->write(
-            p->t, (struct iovec[]){{data, first}, {data + first, 0}, {data + first, n - first}}, 3);
-        if (k == -EAGAIN)
-            return;
-        assert_true(k > 0);
-        p->sent += (uint64_t)k;
-        if ((size_t)k < n)
-            return;
-    }
-    if (!p->eof)
-        p->t->ops->shutdown(p->t);
-    p->eof = true;
-}
-
-static void
-pump_in(struct pump *p, bool *ended)
-{
-    static uint8_t data[100000], want[100000];
-    ssize_t n;
-
-    while ((n = p->t->ops->read(p->t, data, (size_t)rand_r(&p->seed) % sizeof data + 1)) > 0) {
-        fill(want, p->got, (size_t)n);
-        if (memcmp(data, want, (size_t)n) != 0)
-            fail_msg("wrong bytes somewhere from %llu on", (unsigned long long)p->got);
-        p->got += (uint64_t)n;
-    }
-    *ended = n == 0;
-    if (n != 0)
-        assert_int_equal(n, -EAGAIN);
-    assert_int_equal(p->t->ops->read_err(p->t, data, sizeof data), *ended ? 0 : -EAGAIN);
-}
-
 static void
 run_echo(const char *command, uint64_t total)
 {
-    struct pump p = {.t = connect_for(command), .total = total, .seed = 7};
-    bool ended = false;
-    struct err err;
-
-    while (!ended) {
-        struct pollfd poll_for = {.fd = p.t->fd, .events = POLLIN};
-
-        pump_in(&p, &ended);
-        if (ended)
-            break;
-        pump_out(&p);
-        if (p.t->ops->wants_write(p.t))
-            poll_for.events |= POLLOUT;
-        if (poll(&poll_for, 1, 30000) != 1)
-            fail_msg("stalled after %llu bytes out and %llu in", (unsigned long long)p.sent,
-                (unsigned long long)p.got);
-        if (poll_for.revents & POLLOUT)
-            assert_int_equal(p.t->ops->flush(p.t), 0);
-    }
-    assert_int_equal(p.got, total);
-    p.t->ops->end(p.t, &err);
-    assert_has(err.msg, "status 0");
-    p.t->ops->destroy(p.t);
-}
-
-static uint64_t
-megabytes(void)
-{
-    const char *more = getenv("ORRERY_TEST_MB"); /* 200 by hand; less where each byte costs more */
-
-    return (uint64_t)(more ? atoi(more) : 40) << 20;
+    pump_echo(connect_for(command), total);
 }
 
 static void

@@ -22,7 +22,13 @@ static const char default_ciphers[] =
 static const char default_macs[] = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,"
                                    "hmac-sha2-256,hmac-sha2-512,hmac-sha1";
 
-enum { HANDSHAKE_MS = 30000 };
+enum {
+    HANDSHAKE_MS = 30000,
+    /* For a server with too many logins. */
+    BUSY_TRIES = 6,
+    BUSY_MS = 100, /* before the second try, then twice as long each time */
+    BUSY_MOST_MS = 2000
+};
 
 static bool
 speaks_ssh(const struct ssh_session *s)
@@ -39,10 +45,18 @@ lost(struct ssh_attempt *a)
     struct ssh_session *s = a->s;
     int code = speaks_ssh(s) && strcmp(a->phase, "authentication") == 0 ? ERR_AUTH : ERR_CONNECT;
 
+    char why[sizeof a->err->msg];
+
+    if (session_why(s, why, sizeof why))
+        return err_set(a->err, code, "%s: during %s %s", a->peer,
+            speaks_ssh(s) ? a->phase : "the wait for its SSH banner", why);
     if (s->goodbye[0])
         return err_set(
             a->err, code, "%s ended the connection during %s: %s", a->peer, a->phase, s->goodbye);
-    if (strstr(s->greeting, "MaxStartups"))
+    if (s->link.proxy && !s->greeting[0])
+        return proxy_failed(a);
+    a->busy = !s->greeting[0] || strstr(s->greeting, "MaxStartups");
+    if (s->greeting[0] && a->busy)
         return err_set(
             a->err, code, "%s has too many logins going on just now (MaxStartups)", a->peer);
     if (s->greeting[0] && !speaks_ssh(s))
@@ -112,7 +126,8 @@ attempt_wait(struct ssh_attempt *a)
     if (rc < 0 || session_lost(s))
         return attempt_failed(a, 0);
     /* Otherwise the server's Nagle algorithm waits for an acknowledgement that we delay by 40 ms. */
-    (void)setsockopt(s->base.fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+    if (s->link.tcp)
+        (void)setsockopt(s->base.fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
     rc = ssh_wait_fd(&a->wait, s->base.fd, buf_len(&s->out) ? POLLIN | POLLOUT : POLLIN);
     s->drained = false;
     if (rc == ERR_CANCELLED)
@@ -194,17 +209,19 @@ exchange_keys(struct ssh_attempt *a)
         return rc;
     a->phase = "the key exchange";
     attempt_call(a, rc, libssh2_session_handshake(a->s->session, a->s->base.fd));
+    report_session(a);
     return rc ? attempt_failed(a, rc) : 0;
 }
 
 static int
-execute(struct ssh_attempt *a)
+open_session(struct ssh_attempt *a)
 {
     LIBSSH2_SESSION *session = a->s->session;
-    int rc;
 
     a->phase = "the request for a session";
     while (!a->s->channel) {
+        int rc;
+
         a->s->channel = libssh2_channel_open_session(session);
         rc = a->s->channel ? 0 : libssh2_session_last_errno(session);
         if (rc == LIBSSH2_ERROR_EAGAIN) {
@@ -217,6 +234,41 @@ execute(struct ssh_attempt *a)
             return attempt_failed(a, rc);
         }
     }
+    return 0;
+}
+
+/* Servers accept what their AcceptEnv names, and refuse the rest; as with ssh(1) that is no error. */
+static int
+set_environment(struct ssh_attempt *a)
+{
+    static const char *const none[] = {NULL};
+
+    a->phase = "the request for environment variables";
+    for (const char *const *v = a->o->set_env ? a->o->set_env : none; *v; v++) {
+        size_t n = strcspn(*v, "=");
+        const char *value = (*v)[n] ? *v + n + 1 : "";
+        int rc;
+
+        attempt_call(a, rc,
+            libssh2_channel_setenv_ex(
+                a->s->channel, *v, (unsigned)n, value, (unsigned)strlen(value)));
+        if (rc == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED)
+            log_debug("ssh", "%s does not take the variable %.*s", a->peer, (int)n, *v);
+        else if (rc)
+            return attempt_failed(a, rc);
+    }
+    return 0;
+}
+
+static int
+execute(struct ssh_attempt *a)
+{
+    int rc = open_session(a);
+
+    if (rc == 0)
+        rc = set_environment(a);
+    if (rc)
+        return rc;
     a->phase = "the exec request";
     attempt_call(a, rc,
         libssh2_channel_process_startup(
@@ -238,13 +290,22 @@ lap(uint64_t *start)
 }
 
 static int
-establish(struct ssh_attempt *a, int fd)
+reach(struct ssh_attempt *a, struct ssh_link *link)
+{
+    if (a->o->via)
+        return jump_reach(a, link);
+    if (a->o->proxy_command)
+        return proxy_start(a, link);
+    return dial(a, link);
+}
+
+static int
+establish(struct ssh_attempt *a, const struct ssh_link *link)
 {
     uint64_t start = clock_ns();
     int rc;
 
-    a->wait.deadline = clock_ms() + (a->o->handshake_ms ? a->o->handshake_ms : HANDSHAKE_MS);
-    a->s = session_create(fd, a->err);
+    a->s = session_create(link, a->err);
     if (!a->s)
         return a->err->code;
     rc = exchange_keys(a);
@@ -252,29 +313,98 @@ establish(struct ssh_attempt *a, int fd)
     if (rc == 0)
         rc = hostkey_check(a);
     lap(&start);
+    a->s->wipes = true;
     if (rc == 0)
         rc = auth_run(a);
+    a->s->wipes = false;
     a->report->auth_us = lap(&start);
-    if (rc == 0)
-        rc = execute(a);
-    a->report->exec_us = lap(&start);
     return rc;
 }
 
+int
+attempt_pause(const struct ssh_attempt *a, int64_t ms)
+{
+    struct ssh_wait w = {.deadline = clock_ms() + ms, .cancel = a->wait.cancel};
+
+    return ssh_wait_fd(&w, -1, 0) == ERR_CANCELLED ? ERR_CANCELLED : 0;
+}
+
+/* Before another try at a busy server: those who were refused together must not come back together.
+ * False if there shall be none; then the error is set. */
+static bool
+back_off(struct ssh_attempt *a, int tries)
+{
+    int64_t ms = BUSY_MS << (tries - 1);
+    uint32_t chance;
+
+    if (ms > BUSY_MOST_MS)
+        ms = BUSY_MOST_MS;
+    random_bytes(&chance, sizeof chance);
+    ms = ms / 2 + chance % (ms + 1);
+    if (tries == BUSY_TRIES || clock_left(a->wait.deadline) <= ms)
+        return false;
+    log_info("ssh", "%s; try %d of %d follows in %lld ms", a->err->msg, tries + 1, BUSY_TRIES,
+        (long long)ms);
+    session_destroy(a->s);
+    a->s = NULL;
+    if (attempt_pause(a, ms)) {
+        a->code =
+            err_set(a->err, ERR_CANCELLED, "cancelled before another try to log in to %s", a->peer);
+        return false;
+    }
+    a->busy = false;
+    a->code = 0;
+    return true;
+}
+
+int
+attempt_login(struct ssh_attempt *a)
+{
+    struct err refusal = {0};
+
+    for (int tries = 1;; tries++) {
+        struct ssh_link link;
+        int rc = reach(a, &link);
+
+        if (rc)
+            return rc;
+        if (tries == 1)
+            a->wait.deadline =
+                clock_ms() + (a->o->handshake_ms ? a->o->handshake_ms : HANDSHAKE_MS);
+        rc = establish(a, &link);
+        if (rc == 0)
+            return 0;
+        if (a->busy)
+            refusal = *a->err;
+        if (a->busy && back_off(a, tries))
+            continue;
+        /* What it said before says more than that it did not answer in what was left of the time. */
+        if (refusal.code && a->s && (a->busy || (rc == ERR_TIMEOUT && !a->s->greeting[0])))
+            return err_set(a->err, refusal.code, "%.400s (tried %d time%s)", refusal.msg, tries,
+                tries == 1 ? "" : "s");
+        return a->err->code;
+    }
+}
+
 struct transport *
-ssh_connect(const struct ssh_options *o, const atomic_bool *cancel, struct ssh_report *report,
-    struct err *err)
+ssh_connect(struct ssh_pool *pool, const struct ssh_options *o, const atomic_bool *cancel,
+    struct ssh_report *report, struct err *err)
 {
     struct ssh_report unused = {0};
     struct err local = {0};
-    struct ssh_attempt a = {.o = o, .report = report ? report : &unused, .err = &local};
-    int fd, rc;
+    struct ssh_attempt a = {
+        .pool = pool, .o = o, .report = report ? report : &unused, .err = &local};
+    uint64_t start;
+    int rc;
 
     must(o->host && o->port && o->user && o->command);
     memset(a.report, 0, sizeof *a.report);
     a.wait.cancel = cancel;
-    fd = dial(&a);
-    rc = fd < 0 ? fd : establish(&a, fd);
+    rc = attempt_login(&a);
+    start = clock_ns();
+    if (rc == 0)
+        rc = execute(&a);
+    a.report->exec_us = lap(&start);
     if (rc == 0) {
         log_info("ssh", "%s: connected to %s as %s (%s), key exchange %lld us, auth %lld us",
             o->name ? o->name : o->host, a.peer, o->user, a.report->auth,

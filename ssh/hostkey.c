@@ -184,30 +184,65 @@ first_file(const struct ssh_options *o)
     return o->known_hosts && o->known_hosts[0] ? o->known_hosts[0] : NULL;
 }
 
+/* As one word for a shell; owned. */
+static char *
+quoted(const char *word)
+{
+    struct buf b = {0};
+
+    buf_append(&b, "'", 1);
+    for (; *word; word++)
+        buf_printf(&b, *word == '\'' ? "'\\''" : "%c", *word);
+    buf_append(&b, "'", 2);
+    return (char *)b.data;
+}
+
 /* A command that adds exactly the key that was shown; RSA keys are too long for an error's text. */
 static char *
 how_to_add(const struct ssh_attempt *a, const struct key *key, const char *name, const char *file)
 {
-    if (strlen(key->base64) <= 200)
-        return xasprintf("echo '%s %s %s' >> '%s'", name, key->type, key->base64, file);
-    return xasprintf("ssh-keyscan -p %s %s >> '%s'", a->o->port, a->o->host, file);
+    char *to = quoted(file), *line, *what, *command;
+
+    if (strlen(key->base64) <= 200) {
+        line = xasprintf("%s %s %s", name, key->type, key->base64);
+        what = quoted(line);
+        command = xasprintf("echo %s >> %s", what, to);
+        free(line);
+    } else {
+        what = quoted(a->o->host);
+        command = xasprintf("ssh-keyscan -p %s %s >> %s", a->o->port, what, to);
+    }
+    free(what);
+    free(to);
+    return command;
 }
 
 static int
 fail_revoked(struct ssh_attempt *a, const struct key *key, const struct place *at)
 {
-    return err_set(a->err, ERR_HOSTKEY, "the host key of %s, %s %s, is revoked by %s line %d",
-        a->peer, key->type, key->fingerprint, at->file, at->line);
+    char *file = quoted(at->file);
+
+    err_set(a->err, ERR_HOSTKEY_REVOKED,
+        "the host key of %s, %s %s, is revoked by %s line %d: whoever has it may not be that host. "
+        "If "
+        "the line is wrong: sed -i %dd %s",
+        a->peer, key->type, key->fingerprint, at->file, at->line, at->line, file);
+    free(file);
+    return ERR_HOSTKEY_REVOKED;
 }
 
 static int
 fail_changed(struct ssh_attempt *a, const struct key *key, const struct search *s)
 {
-    return err_set(a->err, ERR_HOSTKEY,
+    char *file = quoted(s->changed.file), *name = quoted(s->name);
+
+    err_set(a->err, ERR_HOSTKEY_CHANGED,
         "the host key of %s has changed: it is now %s %s, but %s line %d has another one. Either "
-        "somebody is in between, or the host is new; if so: ssh-keygen -f '%s' -R '%s'",
-        a->peer, key->type, key->fingerprint, s->changed.file, s->changed.line, s->changed.file,
-        s->name);
+        "somebody is in between, or the host is new; if so: ssh-keygen -f %s -R %s",
+        a->peer, key->type, key->fingerprint, s->changed.file, s->changed.line, file, name);
+    free(file);
+    free(name);
+    return ERR_HOSTKEY_CHANGED;
 }
 
 static int
@@ -236,15 +271,18 @@ fail_authority(struct ssh_attempt *a, const struct key *key, const struct search
         a->peer, s->authority.file, s->authority.line, key->type, key->fingerprint);
 }
 
+/* `nobody`: why nobody was asked, or NULL. */
 static int
-fail_unknown(struct ssh_attempt *a, const struct key *key, const struct search *s)
+fail_unknown(
+    struct ssh_attempt *a, const struct key *key, const struct search *s, const char *nobody)
 {
     const char *file = first_file(a->o);
     char *add = how_to_add(a, key, s->name, file ? file : "~/.ssh/known_hosts");
 
     err_set(a->err, ERR_HOSTKEY,
-        "the host key of %s, %s %s, is not known. If that is its fingerprint: %s", a->peer,
-        key->type, key->fingerprint, add);
+        "the host key of %s, %s %s, is not known%s%s%s%s. If that is its fingerprint: %s", a->peer,
+        key->type, key->fingerprint, file ? " (not in " : "", file ? file : "", file ? ")" : "",
+        nobody ? nobody : "", add);
     free(add);
     return ERR_HOSTKEY;
 }
@@ -307,6 +345,119 @@ distrust(struct ssh_attempt *a, const struct key *key, const struct search *s)
     return 0;
 }
 
+/* ---- asking a person, in the words of ssh(1) ---- */
+
+static char *
+describe_unknown(const struct ssh_attempt *a, const struct key *key)
+{
+    const char *type = strncmp(key->type, "ssh-", 4) == 0 ? key->type + 4 : key->type;
+    size_t n = strncmp(type, "ecdsa", 5) == 0 ? 5 : strlen(type);
+    char *text = xasprintf("The authenticity of host '%s (%s)' can't be established.\n"
+                           "%.*s key fingerprint is %s.",
+        a->o->name ? a->o->name : a->o->host, a->peer, (int)n, type, key->fingerprint);
+
+    for (char *p = strchr(text, '\n') + 1; *p != ' '; p++)
+        *p = (char)toupper((unsigned char)*p);
+    return text;
+}
+
+static bool
+trims_to(const char *answer, const char *word)
+{
+    size_t n = strcspn(answer += strspn(answer, " \t"), " \t\r\n");
+
+    return n == strlen(word) && strncasecmp(answer, word, n) == 0;
+}
+
+/* 1: yes, 0: no, or a negative code. */
+static int
+ask_person(struct ssh_attempt *a, const struct key *key, struct err *err)
+{
+    enum { TRIES = 3 };
+    char *detail = describe_unknown(a, key), *answer;
+    char *text =
+        xasprintf("%s: Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
+            a->o->name ? a->o->name : a->o->host);
+    struct ssh_question q = {.kind = SSH_ASK_HOSTKEY,
+        .subject = key->fingerprint,
+        .text = text,
+        .detail = detail,
+        .echo = true};
+    int rc = -1;
+
+    for (q.attempt = 1; q.attempt <= TRIES && rc == -1; q.attempt++) {
+        rc = attempt_ask(a, &q, &answer, err);
+        if (rc)
+            break;
+        rc = trims_to(answer, "yes") || trims_to(answer, key->fingerprint) ? 1
+            : trims_to(answer, "no")                                       ? 0
+                                                                           : -1;
+        secret_free(answer);
+        q.text = "Please type 'yes', 'no' or the fingerprint: ";
+        q.detail = "";
+    }
+    free(text);
+    free(detail);
+    return rc == -1 ? 0 : rc;
+}
+
+/* The question is this thread's, but the one before may have got an answer to it. */
+static int
+ask_unless_added(
+    struct ssh_attempt *a, const struct key *key, const struct search *s, bool *refused)
+{
+    struct adding add = {.o = a->o};
+    struct err err = {0};
+    char *why;
+    int rc;
+
+    add.now =
+        (struct search){.session = s->session, .name = s->name, .type = s->type, .key = s->key};
+    rc = present(&add) ? 1 : ask_person(a, key, &err);
+    buf_fini(&add.now.types);
+    if (a->code)
+        return a->code;
+    if (rc == 1)
+        return add_key(a, key, s);
+    if (rc != ERR_CREDENTIALS) {
+        *refused = true;
+        return fail_unknown(a, key, s, ", and was not accepted");
+    }
+    why = xasprintf(", and %.150s", err.msg);
+    rc = fail_unknown(a, key, s, why);
+    free(why);
+    return rc;
+}
+
+/* Several connections to a new host are one question. */
+static int
+ask_and_add(struct ssh_attempt *a, const struct key *key, const struct search *s)
+{
+    char *question = xasprintf("trust %s %s", s->name, key->fingerprint), *known;
+    enum once got = attempt_claim(a, question, &known);
+    bool refused = false;
+    int rc = a->code;
+
+    if (got == ONCE_MINE) {
+        rc = ask_unless_added(a, key, s, &refused);
+        if (refused)
+            once_refused(question);
+        else
+            once_release(question);
+    } else if (got == ONCE_REFUSED) {
+        rc = fail_unknown(a, key, s, ", and was not accepted");
+    }
+    free(question);
+    return rc;
+}
+
+static int
+vouched(struct ssh_attempt *a, const struct place *at)
+{
+    snprintf(a->report->trusted, sizeof a->report->trusted, "%s:%d", at->file, at->line);
+    return 0;
+}
+
 static int
 decide(struct ssh_attempt *a, const struct key *key, const struct search *s,
     const struct search *plain)
@@ -314,18 +465,18 @@ decide(struct ssh_attempt *a, const struct key *key, const struct search *s,
     if (s->revoked.line || plain->revoked.line)
         return fail_revoked(a, key, s->revoked.line ? &s->revoked : &plain->revoked);
     if (s->same.line)
-        return 0;
+        return vouched(a, &s->same);
     if (s->changed.line)
         return distrust(a, key, s);
     if (plain->same.line)
-        return 0;
+        return vouched(a, &plain->same);
     if (s->authority.line)
         return fail_authority(a, key, s);
     if (s->other.line)
         return distrust(a, key, s);
     if (a->o->strict == SSH_STRICT_YES)
-        return fail_unknown(a, key, s);
-    return add_key(a, key, s);
+        return fail_unknown(a, key, s, NULL);
+    return a->o->strict == SSH_STRICT_ASK ? ask_and_add(a, key, s) : add_key(a, key, s);
 }
 
 int

@@ -5,8 +5,10 @@
  * waits for nor pay for a system call that gives nothing.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -39,6 +41,101 @@ bool
 session_lost(const struct ssh_session *s)
 {
     return s->closed || s->sock_errno != 0;
+}
+
+void
+session_fail(struct ssh_session *s, int rc)
+{
+    char *text = NULL;
+
+    s->failure = rc;
+    libssh2_session_last_error(s->session, &text, NULL, 0);
+    copy_printable(
+        s->failure_text, sizeof s->failure_text, text ? text : "", text ? strlen(text) : 0);
+}
+
+/* The jump host's own fate comes first: what the session noticed follows from it. */
+bool
+session_why(const struct ssh_session *s, char *text, size_t n)
+{
+    text[0] = '\0';
+    if (s->link.way) {
+        pthread_mutex_lock(&s->link.way->lock);
+        if (s->link.way->why[0])
+            snprintf(text, n, "the jump host %s was lost: %s", s->link.way->host, s->link.way->why);
+        pthread_mutex_unlock(&s->link.way->lock);
+    }
+    if (text[0])
+        return true;
+    if (s->goodbye[0])
+        snprintf(text, n, "the server disconnected: %s", s->goodbye);
+    else if (s->sock_errno)
+        snprintf(text, n, "the SSH connection broke: %s", strerror(s->sock_errno));
+    else if (s->closed && s->link.proxy)
+        snprintf(text, n, "the proxy command closed the SSH connection");
+    else if (s->closed)
+        snprintf(text, n, "the server closed the SSH connection");
+    else if (s->failure)
+        snprintf(
+            text, n, "the SSH session failed: %s (libssh2 error %d)", s->failure_text, s->failure);
+    return false;
+}
+
+void
+link_close(struct ssh_link *link)
+{
+    if (link->proxy)
+        link->proxy->ops->destroy(link->proxy);
+    else if (link->fd >= 0)
+        close(link->fd);
+    way_unref(link->way);
+    *link = (struct ssh_link){.fd = -1};
+}
+
+struct ssh_way *
+way_create(const char *host)
+{
+    struct ssh_way *w = xcalloc(1, sizeof *w);
+
+    atomic_init(&w->refs, 1);
+    w->host = xstrdup(host);
+    pthread_mutex_init(&w->lock, NULL);
+    return w;
+}
+
+struct ssh_way *
+way_ref(struct ssh_way *w)
+{
+    atomic_fetch_add(&w->refs, 1);
+    return w;
+}
+
+void
+way_unref(struct ssh_way *w)
+{
+    if (!w || atomic_fetch_sub(&w->refs, 1) != 1)
+        return;
+    pthread_mutex_destroy(&w->lock);
+    free(w->host);
+    free(w);
+}
+
+void
+session_read_begin(struct ssh_session *s, uint8_t *stage, bool enough)
+{
+    s->stage = stage;
+    s->enough = enough;
+    s->mode = SSH_READING;
+}
+
+void
+session_read_end(struct ssh_session *s)
+{
+    s->mode = SSH_QUIET;
+    s->stage = NULL;
+    if (s->staged.iov_len > 0) /* an error, or the end: libssh2 reads on with the next call */
+        buf_append(&s->in, s->staged.iov_base, s->staged.iov_len);
+    s->staged.iov_len = 0;
 }
 
 /*
@@ -143,6 +240,40 @@ on_send(libssh2_socket_t fd, const void *p, size_t n, int flags, void **abstract
     return (ssize_t)n;
 }
 
+/* libssh2 builds packets with passwords in its own memory, and frees copies of keys and answers. */
+static void *
+on_alloc(size_t n, void **abstract)
+{
+    return malloc(n);
+}
+
+static void
+on_free(void *p, void **abstract)
+{
+    const struct ssh_session *s = *abstract;
+
+    if (p && s->wipes)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+static void *
+on_realloc(void *p, size_t n, void **abstract)
+{
+    const struct ssh_session *s = *abstract;
+    size_t had = p ? malloc_usable_size(p) : 0;
+    void *moved;
+
+    if (!s->wipes || !p)
+        return realloc(p, n);
+    moved = malloc(n);
+    if (moved) {
+        memcpy(moved, p, had < n ? had : n);
+        on_free(p, abstract);
+    }
+    return moved;
+}
+
 static void
 on_disconnect(LIBSSH2_SESSION *session, int reason, const char *text, int text_len,
     const char *language, int language_len, void **abstract)
@@ -195,20 +326,23 @@ set_callback(LIBSSH2_SESSION *session, int type, void (*function)(void))
 }
 
 struct ssh_session *
-session_create(int fd, struct err *err)
+session_create(const struct ssh_link *link, struct err *err)
 {
     struct ssh_session *s;
 
     pthread_once(&library_once, library_init);
     if (library_rc) {
+        struct ssh_link unused = *link;
+
         err_set(err, ERR_CONNECT, "libssh2 does not start: error %d", library_rc);
-        close(fd);
+        link_close(&unused);
         return NULL;
     }
     s = xcalloc(1, sizeof *s);
-    s->base = (struct transport){.ops = &ssh_channel_ops, .fd = fd, .wfd = -1, .err_fd = -1};
+    s->base = (struct transport){.ops = &ssh_channel_ops, .fd = link->fd, .wfd = -1, .err_fd = -1};
+    s->link = *link;
     s->mode = SSH_CONNECTING;
-    s->session = libssh2_session_init_ex(NULL, NULL, NULL, s);
+    s->session = libssh2_session_init_ex(on_alloc, on_free, on_realloc, s);
     must(s->session); /* it fails for want of memory only */
     libssh2_session_set_blocking(s->session, 0);
     set_callback(s->session, LIBSSH2_CALLBACK_RECV, (void (*)(void))on_recv);
@@ -242,7 +376,7 @@ session_destroy(struct ssh_session *s)
     if (s->channel)
         expect(libssh2_channel_free(s->channel) != LIBSSH2_ERROR_EAGAIN);
     expect(libssh2_session_free(s->session) != LIBSSH2_ERROR_EAGAIN);
-    close(s->base.fd);
+    link_close(&s->link);
     buf_fini(&s->in);
     buf_fini(&s->out);
     buf_fini(&s->held);

@@ -5,6 +5,11 @@
  * host key check, authentication, channel, exec. What it gives is a transport (transport.h) whose
  * bytes are the command's stdin and stdout; from then on it is driven by the loop and by senders.
  *
+ * A jump host is a session of its own. Once it is logged in it belongs to the loop, which moves bytes
+ * between its direct-tcpip channels and socket pairs; the other end of such a pair stands in for the TCP
+ * socket of the session behind it, which knows no difference. The pool knows the jump hosts that are up,
+ * so that targets share them, and ends each with its last target.
+ *
  * What a stream must know of this transport, beyond transport.h:
  *   - Bytes may wait inside from the first moment: call read() once before the first poll.
  *   - Only read() receives. A pass is: read() until -EAGAIN or the end, then read_err() until -EAGAIN,
@@ -24,6 +29,7 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "loop.h"
 #include "transport.h"
 
 enum ssh_strict { SSH_STRICT_YES, SSH_STRICT_ASK, SSH_STRICT_ACCEPT_NEW, SSH_STRICT_NO };
@@ -49,8 +55,9 @@ struct ssh_question {
 
 /*
  * Called on the connecting thread; may block for as long as a person takes, which counts for no
- * deadline; ends soon once *cancel is true. 0 with *answer (owned; freed by secret_free), ERR_CANCELLED,
- * or ERR_AUTH with a text that says why nobody can be asked ("no terminal ...").
+ * deadline; ends soon once *cancel is true. 0 with *answer (owned; freed by secret_free), ERR_CANCELLED
+ * (also where who was asked gave no answer), or ERR_CREDENTIALS with a text that says why nobody can be
+ * asked ("... no terminal ..."). With answer NULL nothing is asked: 0 if somebody could be.
  */
 typedef int (*ssh_ask)(void *arg, const struct ssh_question *q, const atomic_bool *cancel,
     char **answer, struct err *err);
@@ -84,7 +91,8 @@ struct ssh_options {
     int password_prompts;       /* how often a password is asked for; 0: 3 */
     ssh_ask ask;                /* or NULL: nobody can be asked */
     void *ask_arg;
-    int64_t connect_ms;   /* deadline for TCP, per address; 0: 15 s */
+    bool openssh_next;  /* ssh(1) tries next what it could do better: nobody is asked before that */
+    int64_t connect_ms; /* deadline for TCP, per address; 0: 15 s */
     int64_t handshake_ms; /* deadline for key exchange + auth + exec; 0: 30 s */
     const char *command;  /* exec request */
 };
@@ -94,19 +102,44 @@ struct ssh_report {
     char address[64];
     char fingerprint[64]; /* SHA256:... of the host key; after a failure too, if it got that far */
     char auth[96];        /* "publickey /root/.ssh/id_ed25519", "agent comment", "password" */
+    char banner[64];      /* "SSH-2.0-OpenSSH_9.2p1 Debian-2" */
+    char kex[64], host_key[64], cipher[64], mac[64]; /* what was agreed upon */
+    char trusted[160]; /* "/root/.ssh/known_hosts:3": the line that vouches for its key; or "" */
+    char tried[512];   /* each attempt to log in that failed: "/root/.ssh/id_rsa (refused), ..." */
     int64_t resolve_us, connect_us, kex_us, auth_us, exec_us;
     /* After a failure: ssh(1) can do what was missing here (RSA signatures with libssh2 1.10, host
      * certificates, an algorithm), so another try through the OpenSSH transport makes sense. */
     bool openssh_could;
 };
 
+/* The jump hosts of one loop, which must run. Destroyed on any thread but the loop role's, when nobody
+ * connects any more; transports that are left lose their way. */
+struct ssh_pool;
+struct ssh_pool *ssh_pool_create(struct loop *loop);
+void ssh_pool_destroy(struct ssh_pool *pool);
+
 /*
- * Any thread; several at once. `cancel` may become true at any time: the call then ends within
- * 100 ms with ERR_CANCELLED. report may be NULL. Returns owned, or NULL with err: ERR_CONNECT,
- * ERR_HOSTKEY, ERR_AUTH, ERR_TIMEOUT, ERR_CANCELLED.
+ * Any thread but the loop role's; several at once. `cancel` may become true at any time: the call then
+ * ends within 100 ms with ERR_CANCELLED. report may be NULL; so may the pool, where there is no jump
+ * host. Returns owned, or NULL with err: ERR_CONNECT, ERR_HOSTKEY, ERR_HOSTKEY_CHANGED,
+ * ERR_HOSTKEY_REVOKED, ERR_AUTH, ERR_CREDENTIALS, ERR_TIMEOUT, ERR_CANCELLED.
+ *
+ * Who finds that another is connecting to the jump host it wants waits for that, and fails with it; if
+ * the other is cancelled, it connects itself. The time that takes counts for no deadline of the target:
+ * connect_ms is for the jump host's answer to the request for a channel, handshake_ms begins after it.
+ * A server that has too many logins (MaxStartups) is asked again for as long as handshake_ms allows.
  */
-struct transport *ssh_connect(const struct ssh_options *o, const atomic_bool *cancel,
-    struct ssh_report *report, struct err *err) must_check;
+struct transport *ssh_connect(struct ssh_pool *pool, const struct ssh_options *o,
+    const atomic_bool *cancel, struct ssh_report *report, struct err *err) must_check;
+
+/* All of the above as a table: programs that know it by this type only need not be linked with SSH. */
+struct ssh_library {
+    struct ssh_pool *(*create)(struct loop *loop);
+    void (*destroy)(struct ssh_pool *pool);
+    struct transport *(*connect)(struct ssh_pool *pool, const struct ssh_options *o,
+        const atomic_bool *cancel, struct ssh_report *report, struct err *err);
+};
+extern const struct ssh_library ssh_library;
 
 /* libssh2's version text, for `orrery version`. */
 const char *ssh_library_version(void);

@@ -45,6 +45,11 @@ test_report(void **state)
     assert_has(report.auth, "publickey ");
     assert_has(report.auth, "id_ed25519");
     shell("ssh-keygen -lf %s | grep -qF ' %s '", path("host_ed25519.pub"), report.fingerprint);
+    assert_has(report.banner, "SSH-2.0-OpenSSH");
+    assert_true(report.kex[0] && report.cipher[0] && report.mac[0]);
+    assert_string_equal(report.host_key, "ssh-ed25519");
+    assert_has(report.trusted, "known_hosts:2");
+    assert_string_equal(report.tried, "");
     assert_true(report.kex_us > 0 && report.auth_us > 0 && report.exec_us > 0);
 }
 
@@ -89,11 +94,11 @@ test_key_failures(void **state)
     struct err err;
 
     identity_list[0] = path("enc_ed25519");
-    assert_int_equal(connect_error(&o, &err), ERR_AUTH);
+    assert_int_equal(connect_error(&o, &err), ERR_CREDENTIALS);
     assert_has(err.msg, "enc_ed25519 (passphrase needed)");
     assert_has(err.msg, "the server allows: publickey");
     o.passphrase = "not it";
-    assert_int_equal(connect_error(&o, &err), ERR_AUTH);
+    assert_int_equal(connect_error(&o, &err), ERR_CREDENTIALS);
     assert_has(err.msg, "enc_ed25519 (wrong passphrase)");
     assert_null(strstr(err.msg, "not it"));
 
@@ -112,7 +117,7 @@ test_key_failures(void **state)
     for (int i = 0; i < 3; i++)
         free((char *)identity_list[i]);
     identity_list[0] = NULL;
-    assert_int_equal(connect_error(&o, &err), ERR_AUTH);
+    assert_int_equal(connect_error(&o, &err), ERR_CREDENTIALS);
     assert_has(err.msg, "no key or password to try");
 }
 
@@ -156,11 +161,11 @@ test_agent(void **state)
     assert_connects(&o, &report);
     assert_has(report.auth, "agent key");
     identity_list[0] = path("id_rsa.pub");
-    assert_int_equal(connect_error(&o, &err), ERR_AUTH);
+    assert_int_equal(connect_error(&o, &err), ERR_CREDENTIALS);
     assert_null(strstr(err.msg, "agent key"));
     shell("kill $(sed -n 's/.*SSH_AGENT_PID=\\([0-9]*\\);.*/\\1/p' %s)", path("agent.env"));
     unlink(socket);
-    assert_int_equal(connect_error(&o, &err), ERR_AUTH);
+    assert_int_equal(connect_error(&o, &err), ERR_CREDENTIALS);
     assert_has(err.msg, ": No such file");
 }
 
@@ -229,7 +234,7 @@ test_changed_host(void **state)
     know_host("other.pub");
     for (int hashed = 0; hashed < 2; hashed++) {
         o.strict = SSH_STRICT_ACCEPT_NEW;
-        assert_int_equal(try_connect(&o, &report, &err), ERR_HOSTKEY);
+        assert_int_equal(try_connect(&o, &report, &err), ERR_HOSTKEY_CHANGED);
         assert_has(err.msg, report.fingerprint);
         assert_has(err.msg, "known_hosts line 2");
         shell("ssh-keygen -q -H -f %s >/dev/null 2>&1", path("known_hosts"));
@@ -242,7 +247,7 @@ test_changed_host(void **state)
     assert_connects(&o, &report);
     identity_list[0] = NULL;
     o.password = "x";
-    assert_int_equal(connect_error(&o, &err), ERR_AUTH);
+    assert_int_equal(connect_error(&o, &err), ERR_CREDENTIALS);
     assert_has(err.msg, "not sent");
 }
 
@@ -255,9 +260,11 @@ test_marked_lines(void **state)
 
     write_file(path("known_hosts"), "* %s\n@revoked * %s\n", host_type_key, host_type_key);
     o.strict = SSH_STRICT_NO;
-    assert_int_equal(connect_error(&o, &err), ERR_HOSTKEY);
+    assert_int_equal(connect_error(&o, &err), ERR_HOSTKEY_REVOKED);
     assert_has(err.msg, "revoked by");
     assert_has(err.msg, "line 2");
+    shell("%s", strstr(err.msg, "sed -i"));
+    assert_connects(&o, &(struct ssh_report){0});
     o.strict = SSH_STRICT_ACCEPT_NEW;
     write_file(path("known_hosts"), "@cert-authority *.0.0.1,[127.0.0.1]:%s %s\n", lab.port,
         host_type_key);
@@ -428,7 +435,7 @@ meet_impostor(const char *says, bool hangs_up, atomic_bool *cancel, int code, co
     o.port = port;
     o.handshake_ms = cancel ? 20000 : 400;
     pthread_create(&thread, NULL, impostor_main, &m);
-    assert_null(ssh_connect(&o, cancel, NULL, &err));
+    assert_null(ssh_connect(NULL, &o, cancel, NULL, &err));
     pthread_join(thread, NULL);
     assert_int_equal(err.code, code);
     assert_has(err.msg, text);

@@ -110,6 +110,34 @@ listen_somewhere(char port[8], int backlog)
     return fd;
 }
 
+/* A port that the kernel answers nothing on: its backlog is full. */
+struct silence {
+    char port[8];
+    int fd, full[64];
+};
+
+__attribute__((unused)) static void
+silence_start(struct silence *s)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    s->fd = listen_somewhere(s->port, -1);
+    listen(s->fd, 0);
+    in.sin_port = htons((uint16_t)atoi(s->port));
+    for (int i = 0; i < 64; i++) {
+        s->full[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(s->full[i], (struct sockaddr *)&in, sizeof in);
+    }
+}
+
+__attribute__((unused)) static void
+silence_end(struct silence *s)
+{
+    for (int i = 0; i < 64; i++)
+        close(s->full[i]);
+    close(s->fd);
+}
+
 __attribute__((unused)) static void
 sshd_stop(void)
 {
@@ -134,8 +162,9 @@ sshd_start(const char *lines)
     write_file(path("config"),
         "%s\nPort %s\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n"
         "AuthorizedKeysFile %s/authorized\nPermitRootLogin yes\nMaxAuthTries 20\n"
-        "MaxStartups 100\n%s\n",
-        lines, lab.port, lab.dir, strstr(lines, "HostKey") ? "" : first_line(path("hostkey_line")));
+        "%s%s\n",
+        lines, lab.port, lab.dir, strstr(lines, "MaxStartups") ? "" : "MaxStartups 100\n",
+        strstr(lines, "HostKey") ? "" : first_line(path("hostkey_line")));
     lab.sshd = fork();
     if (lab.sshd == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that crashes leaves none behind */
@@ -221,11 +250,14 @@ usual_options(void)
         .handshake_ms = 20000};
 }
 
+/* What jump hosts need; or NULL. */
+static struct ssh_pool *pool;
+
 /* Connects, ends at once. 0 or the code; the error's text is in `err`. */
 __attribute__((unused)) static int
 try_connect(const struct ssh_options *o, struct ssh_report *report, struct err *err)
 {
-    struct transport *t = ssh_connect(o, NULL, report, err);
+    struct transport *t = ssh_connect(pool, o, NULL, report, err);
 
     if (!t)
         return err->code;

@@ -13,7 +13,7 @@ function M.open(target, opts)
     local all = { keepalive = 0 } -- its timer is not what is measured
     for key, value in pairs(opts or {}) do all[key] = value end
     if target == "local" then return orrery.localhost(all) end
-    all.config = os.getenv("BENCH_SSH_CONFIG")
+    all.config = all.config or os.getenv("BENCH_SSH_CONFIG")
     return orrery.ssh(target, all)
 end
 

@@ -153,4 +153,16 @@ function M.seconds(command)
     return nil, ("failed: %s"):format(first_line(slurp(errors)))
 end
 
+M.control_path = M.scratch .. "/master"
+
+--- Opens a connection that other ssh processes use by M.control_path.
+---@return fun()? stop nil where it failed
+---@return string? why
+function M.control_master(place)
+    local ssh = "ssh " .. words("-F", M.config, "-o", "ControlPath=" .. M.control_path, place.host)
+    local _, problem = M.seconds(place.prefix .. ssh .. " -M -N -f -o ControlPersist=no")
+    if problem then return nil, problem end
+    return function() M.seconds(ssh .. " -O exit") end
+end
+
 return M

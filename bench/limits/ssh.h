@@ -12,6 +12,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* When each step of opening was done, microseconds as now_us() has them. */
+struct ssh_steps {
+    double dialled, keys, let_in, started;
+};
+
 struct ssh {
     int fd;
     LIBSSH2_SESSION *session;
@@ -20,6 +25,8 @@ struct ssh {
     size_t out_len, out_capacity;
     bool quiet;   /* we only write: nothing is to be read */
     bool drained; /* the last recv() took all there was */
+    bool opening; /* acknowledge at once */
+    struct ssh_steps at;
 };
 
 /* where: ADDRESS PORT USER KEYFILE. */

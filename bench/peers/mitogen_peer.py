@@ -2,6 +2,7 @@
 
 TARGET is "local" or a host of the lab. Prints lines "name value", as all programs of bench/ do.
 """
+import concurrent.futures
 import os
 import resource
 import subprocess
@@ -109,6 +110,86 @@ def roundtrip(router, target, seconds):
     print_times("call", times)
     figure("call.cpu", here * 1e6 / len(times))
     figure("call.cpu_there", there * 1e6 / len(times))
+
+
+def connect(router, target, count):
+    """As programs/connect.lua. Mitogen sends its code each time."""
+    ready, answered = [], []
+    here = 0
+    for i in range(int(count) + 1):
+        if i == 1:
+            here = time.process_time()
+        start = time.perf_counter()
+        context = open_context(router, target)
+        up = time.perf_counter()
+        context.call(echo, 1)
+        if i > 0:
+            ready.append((up - start) * 1e6)
+            answered.append((time.perf_counter() - start) * 1e6)
+        context.shutdown(wait=True)
+    figure("cpu", (time.process_time() - here) * 1e6 / int(count))
+    print_times("ready", ready)
+    print_times("call", answered)
+
+
+def hosts(router, count, at_once):
+    """As programs/hosts.lua, without what goes on meanwhile."""
+    group = os.environ.get("BENCH_CGROUP")
+
+    def used():
+        here = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        with open(group + "/cpu.stat") as f:
+            return here, int(f.readline().split()[1]) / 1e6
+
+    def one(number):
+        context = open_context(router, "h%d" % (number + 1))
+        assert context.call(subprocess.call, ["true"]) == 0
+
+    here, everything = used()
+    start = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(int(at_once)) as pool:
+        list(pool.map(one, range(int(count))))
+    wall = time.perf_counter() - start
+    here_after, everything_after = used()
+    floor = (everything_after - everything) / os.cpu_count()
+    figure("wall", wall)
+    figure("cpu.all", everything_after - everything)
+    figure("cpu.here", here_after - here)
+    figure("floor", floor)
+    figure("x.floor", wall / floor)
+
+
+def logins(router, host, count):
+    """As programs/logins.lua, one after the other."""
+    def terminals():
+        with open("/proc/sys/kernel/pty/nr") as f:
+            return int(f.read())
+
+    def login():
+        context = router.ssh(hostname=host, ssh_args=["-F", os.environ["BENCH_SSH_CONFIG"],
+                                                      "-o", "PubkeyAuthentication=no"],
+                             username="cheap", password="orrery-lab", check_host_keys="enforce",
+                             compression=False, python_path=sys.executable)
+        context.call(echo, 1)
+        return context
+
+    def links():
+        found = []
+        for fd in os.listdir("/proc/self/fd"):
+            try:
+                found.append(os.readlink("/proc/self/fd/" + fd))
+            except OSError:
+                pass
+        return found
+
+    login()
+    before, start = terminals(), time.perf_counter()
+    contexts = [login() for _ in range(int(count))]
+    figure("wall", time.perf_counter() - start)
+    figure("terminals", terminals() - before)
+    figure("terminals.own", sum(link.startswith(("/dev/pts/", "/dev/ptmx")) for link in links()))
+    figure("threads", len(os.listdir("/proc/self/task")))
+    figure("open", len(contexts))
 
 
 def throughput(router, target, seconds):

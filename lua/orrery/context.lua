@@ -3,6 +3,7 @@
 -- A context is a plain table {id, name, route}, so it can be an argument or a result of a call. The
 -- way there is looked up by its id, once in each process.
 
+local ask = require "orrery.ask"
 local closure = require "orrery.closure"
 local codec = require "orrery.codec"
 local core = require "orrery.core"
@@ -130,12 +131,51 @@ end
 
 -- Opening -----------------------------------------------------------------------------------------
 
--- u8 code, u8 whether ssh(1) could do better, str text, and what came on stderr.
+local REPORT = "ssssssssss88888"
+local REPORT_FIELDS = 15
+
+---@class orrery.SshReport what SSH inside this process did; texts are "" and times 0 where it did not get there
+---@field address string of the host, or of the last jump host's far end
+---@field banner string of the server
+---@field kex string
+---@field host_key string
+---@field cipher string
+---@field mac string
+---@field fingerprint string "SHA256:..."
+---@field trusted string "FILE:LINE" of the line in known_hosts that vouches for the key
+---@field auth string how it logged in
+---@field tried string what else was tried
+---@field resolve number seconds, as all times
+---@field connect number
+---@field key_exchange number
+---@field authentication number
+---@field exec number
+
+---@return orrery.SshReport? report nil where there was no SSH in this process
+local function report(...)
+    local r = {}
+    r.address, r.banner, r.kex, r.host_key, r.cipher, r.mac, r.fingerprint, r.trusted, r.auth, r.tried = ...
+    r.resolve, r.connect, r.key_exchange, r.authentication, r.exec = select(11, ...)
+    local spent = 0
+    for field, value in pairs(r) do
+        if type(value) == "number" then
+            r[field] = value / 1e6
+            spent = spent + value
+        end
+    end
+    return (spent > 0 or r.address ~= "" and r.address ~= nil) and r or nil
+end
+
+local function some(text) return text ~= "" and text or nil end
+
+-- u8 code, u8 whether ssh(1) could do better, str text, report, and what came on stderr.
 local function opening_error(payload)
-    local code, could, text, stderr = core.unpack("11s*", payload)
+    local fields = { core.unpack("11s" .. REPORT .. "*", payload) }
+    local code, could, text = fields[1], fields[2], fields[3]
     return Error.new {
         code = core.error_name(code or 1), message = text or "malformed error",
-        openssh_could = could == 1 or nil, stderr = stderr ~= "" and stderr or nil,
+        openssh_could = could == 1 or nil, ssh = report(unpack(fields, 4, 3 + REPORT_FIELDS)),
+        stderr = some(fields[4 + REPORT_FIELDS]),
     }
 end
 
@@ -149,6 +189,7 @@ local await_opening = link.answers(core.handle.HELLO, opening_error, function(id
 ---@field uid integer
 ---@field uploaded integer bytes of agent that had to be sent
 ---@field how string
+---@field ssh? orrery.SshReport
 ---@type table<orrery.Context, orrery.HostInfo>
 local infos = setmetatable({}, { __mode = "k" })
 
@@ -161,10 +202,11 @@ end
 
 --- Opens a child and waits until its agent is there.
 ---@param request table for core.open: name, route and so on; explain(err), if it is there, makes of an
----error the one to raise
+---error the one to raise; ask(question) answers what only a person knows
 ---@return orrery.Context
----Raises "connect", "hostkey", "auth", "bootstrap", "timeout", "cancelled".
+---Raises "connect", "hostkey", "auth", "credentials", "bootstrap", "timeout", "cancelled".
 function M.open(request)
+    ask.prepare(request)
     local ok, code, text = core.open(request)
     local future = sched.future {
         what = function() return "opening " .. request.name end,
@@ -172,10 +214,12 @@ function M.open(request)
     }
     if ok then
         await_opening(ok, future)
+        ask.serve(ok, request)
     else
         future:reject(Error.new { code = code, message = text })
     end
     local fine, id, payload = pcall(future.take, future)
+    if ok then ask.done(ok) end
     if not fine then
         local err = Error.from(id)
         if request.explain then err = request.explain(err) end
@@ -186,9 +230,9 @@ function M.open(request)
     local ctx = setmetatable({ id = id, name = request.name, route = request.route }, Context)
     M.way(ctx)
     own(ctx)
-    local info = {}
-    info.hostname, info.kernel, info.machine, info.pid, info.uid, info.uploaded, info.how =
-        core.unpack("sss448s", payload)
+    local fields, info = { core.unpack("sss448s" .. REPORT, payload) }, {}
+    info.hostname, info.kernel, info.machine, info.pid, info.uid, info.uploaded, info.how = unpack(fields, 1, 7)
+    info.ssh = report(unpack(fields, 8, 7 + REPORT_FIELDS))
     infos[ctx] = info
     return ctx
 end

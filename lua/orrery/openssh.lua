@@ -1,10 +1,12 @@
 --- The way to a host through ssh(1), as a subprocess: its command line, and what its failures mean.
 --
--- For what SSH inside this process cannot do (certificates, ProxyJump, an existing ControlMaster ...), and
--- to measure beside it what a second process costs.
+-- For what SSH inside this process cannot do (see ssh_choice.lua), and to measure beside it what a second
+-- process costs.
 
 local Error = require "orrery.error"
-local config = require "orrery.ssh_config"
+local jump = require "orrery.ssh_jump"
+local errors = require "orrery.openssh_errors"
+local ssh_config = require "orrery.ssh_config"
 
 local M = {}
 
@@ -12,20 +14,19 @@ local PROGRAM = "ssh"
 
 --- The same phases as in this process, seconds. ssh(1) has one deadline for all of them.
 local CONNECT, HANDSHAKE, BOOTSTRAP = 15, 30, 60
+local KEEPALIVE = 15
 
 local function refuse(text, ...)
     Error.raise { code = "option", message = "ssh: " .. text:format(...), at = Error.at() }
 end
 
--- ssh(1) would read them from a terminal, or from a program that is told where to find them: that is not
--- to be a file, an environment, or a command line.
-local function check_secrets(opts)
-    for _, name in ipairs { "password", "passphrase" } do
-        if opts[name] then
-            refuse("option '%s' cannot be used with transport = \"openssh\": use a key that needs none, "
-                .. "an agent, or the default transport", name)
-        end
-    end
+-- ssh(1) asks by way of us (runtime/call/askpass.h), so what the script gives is in no file, environment or
+-- command line.
+local function asking(opts)
+    local given = opts.password or opts.passphrase
+    return {
+        askpass = opts.ask ~= false or given ~= nil, password = opts.password, passphrase = opts.passphrase,
+    }
 end
 
 -- File names on ssh's command line have tokens and variables in them, and no way to quote those.
@@ -42,12 +43,55 @@ local function quoted(paths)
     return table.concat(words, " ")
 end
 
+-- In a list of NAME="value", which ssh takes apart again.
+local function assignments(entries)
+    local words = {}
+    for i, entry in ipairs(entries) do words[i] = '"' .. entry:gsub('[\\"]', "\\%0") .. '"' end
+    return table.concat(words, " ")
+end
+
+local function assigned(set_env)
+    local entries = {}
+    for name, value in pairs(set_env or {}) do entries[#entries + 1] = name .. "=" .. tostring(value) end
+    return entries
+end
+
+local function jumps(given)
+    if type(given) == "string" then return given end
+    local hops = {}
+    for _, hop in ipairs(given) do
+        for _, each in ipairs(type(hop) == "string" and jump.parse(hop) or { hop }) do hops[#hops + 1] = each end
+    end
+    local text, field = jump.format(hops)
+    if not text then
+        refuse("option 'jump' cannot say '%s' of a jump host where ssh(1) is used: put it into its "
+            .. "configuration", field)
+    end
+    return text ~= "" and text or "none"
+end
+
+-- Options of ours that are one of ssh's each.
+local SAME = {
+    { "strict", "StrictHostKeyChecking" }, { "proxy_command", "ProxyCommand" },
+    { "connection_attempts", "ConnectionAttempts" }, { "kex", "KexAlgorithms" }, { "ciphers", "Ciphers" },
+    { "macs", "MACs" }, { "host_key_algorithms", "HostKeyAlgorithms" },
+}
+
+-- What a configuration may say of the program ssh, and would leave it without a command or its input. Old
+-- versions of ssh do not know these words, but then no configuration has them.
+local STAYS = { sessiontype = "SessionType=default", stdinnull = "StdinNull=no",
+    forkafterauthentication = "ForkAfterAuthentication=no" }
+
+local function yes_no(value) return value and "yes" or "no" end
+
 --- What is asked for wins over the configuration: ssh(1) takes the first value that it meets.
 ---@param host string
 ---@param opts orrery.SshOptions
+---@param set_env? string[] all that is to be set, the configuration's too
+---@param found table<string, string[]> what is configured
 ---@return string[] argv {} stands for the text that a shell is to run there
-local function command_line(host, opts)
-    local argv = { PROGRAM, "-T", "-a", "-x" }
+local function command_line(host, opts, keepalive, set_env, found)
+    local argv = { PROGRAM, "-T", "-x" }
     local function add(...)
         for _, word in ipairs { ... } do argv[#argv + 1] = word end
     end
@@ -55,84 +99,60 @@ local function command_line(host, opts)
     if opts.config then add("-F", opts.config) end
     if opts.user then add("-l", opts.user) end
     if opts.port then add("-p", ("%d"):format(opts.port)) end
+    if opts.jump then add("-J", jumps(opts.jump)) end
+    if opts.forward_agent ~= nil then add(opts.forward_agent and "-A" or "-a") end
     for _, path in ipairs(opts.identity or {}) do add("-i", check_path(path)) end
     if opts.identity then set("IdentitiesOnly", "yes") end
     if opts.known_hosts then
         set("UserKnownHostsFile", quoted(opts.known_hosts))
         set("GlobalKnownHostsFile", "/dev/null")
     end
-    if opts.strict then set("StrictHostKeyChecking", opts.strict) end
+    for _, pair in ipairs(SAME) do
+        if opts[pair[1]] then set(pair[2], opts[pair[1]]) end
+    end
+    if opts.compression ~= nil then set("Compression", yes_no(opts.compression)) end
+    if opts.set_env then set("SetEnv", assignments(set_env)) end
     if opts.connect_timeout then set("ConnectTimeout", math.ceil(opts.connect_timeout)) end
-    set("BatchMode", "yes")
+    if not asking(opts).askpass then
+        set("BatchMode", "yes")
+    elseif opts.ask == false then
+        set("NumberOfPasswordPrompts", 1) -- nobody has another one
+    end
     set("LogLevel", "INFO") -- quieter, it does not say why it failed
     set("RemoteCommand", "none")
     set("ClearAllForwardings", "yes")
+    for keyword, setting in pairs(STAYS) do
+        if found[keyword] then add("-o", setting) end
+    end
     -- A master that others use would outlive us. To use one that is there is fine.
     set("ControlMaster", "no")
     -- Were we killed while the network is silent, ssh would wait for ever.
-    local alive = opts.keepalive or CONNECT
-    if alive > 0 then
-        set("ServerAliveInterval", math.ceil(alive))
+    if keepalive > 0 then
+        set("ServerAliveInterval", math.ceil(keepalive))
         set("ServerAliveCountMax", 3)
     end
     add("--", host, "exec sh -c '{}'")
     return argv
 end
 
--- Lines by which it is sure why ssh ended, and the code that they mean.
-local SIGNS = {
-    { "Host key verification failed", "hostkey", "ssh does not trust the host's key" },
-    { "Permission denied (", "auth", "ssh was not let in" },
-    { "Too many authentication failures", "auth", "ssh was not let in" },
-    { "Bad configuration option", "option", "ssh does not accept its configuration" },
-    { "bad configuration options", "option", "ssh does not accept its configuration" },
-    { "Bad owner or permissions on", "option", "ssh does not accept its configuration" },
-}
-
--- Without the frames of its warnings, on one line.
-local function tidy(text)
-    return (text:gsub("@@+", ""):gsub("%s@%s", " "):gsub("%s+", " "):match("^%s*(.-)%.?%s*$"))
-end
-
---- Says of an opening that failed what ssh's own words say. Errors that are none of ssh's stay as they are.
----@param err orrery.Error
----@return orrery.Error err the same
-local function explain(err)
-    if err.code == "command" then
-        err.code = "connect"
-        return err
-    end
-    -- Else something ran at the far end, or the time was over.
-    local ended = err.message:find("status 255", 1, true) or err.message:find("though it still runs", 1, true)
-    if err.code ~= "bootstrap" or not ended then return err end
-    local said = tidy(err.stderr or "")
-    err.code = "connect"
-    local what = "ssh did not get through"
-    for _, sign in ipairs(SIGNS) do
-        if said:find(sign[1], 1, true) then
-            err.code, what = sign[2], sign[3]
-            break
-        end
-    end
-    if said == "Host key verification failed" then
-        said = "it is not known, and nobody is there to be asked (option 'strict')"
-    end
-    err.message = what .. ": " .. (said ~= "" and said or "it exited with status 255 and said nothing")
-    return err
-end
-
 --- A request for context.open.
 ---@param host string as ssh(1) takes it, without "user@"
 ---@param opts orrery.SshOptions checked; identity and known_hosts are lists
----@return table request argv, bootstrap_timeout, explain
+---@param config? orrery.SshConfig what is configured
+---@param way? orrery.SshWay
+---@return table request argv, bootstrap_timeout, explain, asking
 ---Raises "option" for what cannot be done in this way, "argument".
-function M.request(host, opts)
-    check_secrets(opts)
-    config.check(host, opts)
+function M.request(host, opts, config, way)
+    ssh_config.check(host, opts)
+    local keepalive = opts.keepalive or config and config.keepalive or KEEPALIVE
+    local connect = opts.connect_timeout or config and config.connect_timeout or CONNECT
     return {
-        argv = command_line(host, opts), explain = explain,
-        bootstrap_timeout = (opts.connect_timeout or CONNECT) + (opts.handshake_timeout or HANDSHAKE)
+        argv = command_line(host, opts, keepalive, way and way.set_env or assigned(opts.set_env),
+            way and way.found or {}),
+        explain = function(err) return errors.explain(err, host) end,
+        bootstrap_timeout = connect + (opts.handshake_timeout or HANDSHAKE)
             + (opts.bootstrap_timeout or BOOTSTRAP),
+        asking = asking(opts),
     }
 end
 

@@ -4,10 +4,13 @@
 -- does them. It costs about 5 ms, so each answer is kept; and where there is no configuration to read,
 -- or no ssh to read it, OpenSSH's defaults are used without it.
 --
--- An option that means something and is not supported here is an error, never ignored.
+-- What means something and cannot be done inside this process is a reason to take ssh(1), never ignored;
+-- see ssh_choice.lua.
 
-local ffi = require "ffi"
 local Error = require "orrery.error"
+local choice = require "orrery.ssh_choice"
+local jump = require "orrery.ssh_jump"
+local system = require "orrery.ssh_system"
 
 local M = {}
 
@@ -29,92 +32,31 @@ local M = {}
 ---@field bind_address? string
 ---@field family "any"|"inet"|"inet6"
 ---@field compression boolean
+---@field via? orrery.SshConfig the last jump host; the one before it is its own `via`
+---@field proxy_command? string for sh, with its tokens replaced
+---@field share_key? string of a jump host: those with the same text are one connection
+---@field set_env? string[] "NAME=value"
 ---@field connect_timeout? number
+---@field connection_attempts? integer
+---@field password_prompts? integer
+---@field keepalive? number as in orrery.SshOptions
 
----@class orrery.SshOverrides
+---@class orrery.SshOverrides what a script says; the other fields of orrery.SshOptions, too
 ---@field user? string
 ---@field port? integer|string
 ---@field config? string a file to read instead of the usual ones; "none" reads none
+---@field jump? string|(string|orrery.Jump)[] as ssh's -J, or a list; "none" and {} go straight
+---@field proxy_command? string
+---@field identity? string|string[]
+---@field set_env? table<string, string>
+---@field forward_agent? boolean
 
-pcall(ffi.cdef, [[
-    struct orrery_passwd {
-        char *name, *passwd;
-        unsigned uid, gid;
-        char *gecos, *dir, *shell;
-    };
-    int orrery_getpwuid(unsigned uid, struct orrery_passwd *entry, char *text, size_t size,
-        struct orrery_passwd **found) __asm__("getpwuid_r");
-    unsigned orrery_getuid(void) __asm__("getuid");
-    int orrery_gethostname(char *name, size_t n) __asm__("gethostname");
-]])
-
-local PASSWD_SIZE = 2 ^ 14 -- more than any entry of the password database needs
-
---- What is asked of the machine; a table so that specs can put their own in its place.
-local system = {}
+--- What is asked of the machine; specs put their own functions in it.
 M.system = system
-
---- ssh(1) goes by the password database, not by $HOME.
----@return string home, string user, integer uid
-function system.user()
-    local uid = ffi.C.orrery_getuid()
-    local entry, found = ffi.new "struct orrery_passwd", ffi.new "struct orrery_passwd *[1]"
-    local text = ffi.new("char[?]", PASSWD_SIZE)
-    if ffi.C.orrery_getpwuid(uid, entry, text, PASSWD_SIZE, found) ~= 0 or found[0] == nil then
-        return os.getenv("HOME") or "/", os.getenv("USER") or tostring(uid), uid
-    end
-    return ffi.string(entry.dir), ffi.string(entry.name), uid
-end
-
----@return string
-function system.hostname()
-    local name = ffi.new("char[256]")
-    return ffi.C.orrery_gethostname(name, 255) == 0 and ffi.string(name) or "localhost"
-end
-
-system.getenv = os.getenv
-
----@return boolean
-function system.exists(path)
-    local file = io.open(path)
-    if file then file:close() end
-    return file ~= nil
-end
-
-local function quote(word)
-    return "'" .. word:gsub("'", "'\\''") .. "'"
-end
-
---- Runs a command.
----@param argv string[]
----@return string output what it wrote on both of its outputs
----@return integer status as the shell sees it; 127 where there is no such command
-function system.run(argv)
-    local words = {}
-    for i, word in ipairs(argv) do words[i] = quote(word) end
-    -- io.popen of Lua 5.1 does not tell the status.
-    local pipe = assert(io.popen(table.concat(words, " ") .. " </dev/null 2>&1; echo \" $?\"", "r"))
-    local text = pipe:read("*a")
-    pipe:close()
-    local output, status = text:match("^(.*) (%d+)\n$")
-    return output or text, tonumber(status) or 255
-end
 
 local function refuse(name, text, ...)
     Error.raise { code = "option", message = name .. ": " .. text:format(...), at = Error.at() }
 end
-
---- Options that decide who is reached, or how, and that only ssh(1) can do. The value that is no use
---- of them is "none" or absent.
-local UNSUPPORTED = {
-    { "proxyjump", "ProxyJump" },
-    { "proxycommand", "ProxyCommand" },
-    { "certificatefile", "CertificateFile" },
-    { "pkcs11provider", "PKCS11Provider" },
-    { "revokedhostkeys", "RevokedHostKeys" },
-    { "knownhostscommand", "KnownHostsCommand" },
-    { "bindinterface", "BindInterface" },
-}
 
 --- The authentication methods there are, and what switches them off.
 local METHODS = {
@@ -125,9 +67,12 @@ local METHODS = {
 local USUAL_ORDER = "publickey,keyboard-interactive,password"
 
 local STRICT = {
-    yes = "yes", ["true"] = "yes", ask = "yes", ["accept-new"] = "accept-new",
+    yes = "yes", ["true"] = "yes", ask = "ask", ["accept-new"] = "accept-new",
     no = "no", ["false"] = "no", off = "no",
 }
+
+--- Those of ProxyCommand and ProxyJump.
+local PROXY_TOKENS = "%hknpr"
 
 local KEY_NAMES = { "id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk" }
 
@@ -163,53 +108,86 @@ local function tokens_for(name, found)
     }
 end
 
---- `ssh -G` leaves ~, tokens and variables in most file names.
-local function expand(path, name, tokens)
-    local rest = path:match("^~(.*)$")
-    if rest and rest ~= "" and rest:sub(1, 1) ~= "/" then
-        refuse(name, "'%s' in the ssh configuration: the home of another user is not supported", path)
-    end
-    if rest then path = tokens.d .. rest end
-    path = path:gsub("%%(.?)", function(letter)
-        return tokens[letter]
-            or refuse(name, "'%s' in the ssh configuration: %%%s is not supported", path, letter)
+---@class orrery.SshReading one configuration while it is read
+---@field name string
+---@field found table<string, string[]> what `ssh -G` printed
+---@field tokens table<string, string>
+---@field owner string "its configuration"
+---@field reasons orrery.SshReason[] why only ssh(1) will do
+
+local function only_ssh(reading, path)
+    local text = ("%s has the file name %s"):format(reading.owner, path)
+    table.insert(reading.reasons, { must = true, text = text })
+end
+
+-- nil where a token is none of `letters`; nil letters: all that there are.
+local function replace_tokens(text, tokens, letters)
+    local unknown
+    local replaced = text:gsub("%%(.?)", function(letter)
+        local value = tokens[letter]
+        if value == nil or (letters and not letters:find(letter, 1, true)) then unknown = letter end
+        return value
     end)
-    return (path:gsub("%${([%w_]+)}", function(variable)
+    return not unknown and replaced or nil, unknown
+end
+
+--- `ssh -G` leaves ~, tokens and variables in most file names.
+---@return string? path nil where only ssh(1) can tell
+local function expand(path, reading)
+    local rest = path:match("^~(.*)$")
+    if rest and rest ~= "" and rest:sub(1, 1) ~= "/" then return only_ssh(reading, path) end
+    if rest then path = reading.tokens.d .. rest end
+    local replaced = replace_tokens(path, reading.tokens)
+    if not replaced then return only_ssh(reading, path) end
+    return (replaced:gsub("%${([%w_]+)}", function(variable)
         return system.getenv(variable)
-            or refuse(name, "'%s' in the ssh configuration: $%s is not set", path, variable)
+            or refuse(reading.name, "'%s' in the ssh configuration: $%s is not set", path, variable)
     end))
 end
 
-local function expand_all(list, name, tokens)
+local function expand_all(list, reading)
     local paths = {}
     for _, path in ipairs(list) do
-        if path ~= "none" then paths[#paths + 1] = expand(path, name, tokens) end
+        if path ~= "none" then paths[#paths + 1] = expand(path, reading) end
     end
     return paths
 end
 
-local function known_hosts(found, name, tokens)
-    local list = {}
-    for _, key in ipairs { "userknownhostsfile", "globalknownhostsfile" } do
-        for path in (one(found, key) or ""):gmatch("%S+") do list[#list + 1] = path end
+-- `ssh -G` leaves out the quotes of names with blanks.
+local function split_paths(text, list)
+    local start = #list
+    for word in text:gmatch("%S+") do
+        local joined = #list > start and list[#list] .. " " .. word
+        if joined and system.exists(joined) then
+            list[#list] = joined
+        else
+            list[#list + 1] = word
+        end
     end
-    return expand_all(list, name, tokens)
 end
 
-local function agent_socket(found, name, tokens)
-    local given = found.identityagent and found.identityagent[1] or "SSH_AUTH_SOCK"
+local function known_hosts(reading)
+    local list = {}
+    for _, key in ipairs { "userknownhostsfile", "globalknownhostsfile" } do
+        split_paths(one(reading.found, key) or "", list)
+    end
+    return expand_all(list, reading)
+end
+
+local function agent_socket(reading)
+    local given = reading.found.identityagent and reading.found.identityagent[1] or "SSH_AUTH_SOCK"
     if given == "none" then return nil end
     local variable = given == "SSH_AUTH_SOCK" and given or given:match("^%$([%a_][%w_]*)$")
     local socket
     if variable then
         socket = system.getenv(variable)
     else
-        socket = expand(given, name, tokens)
+        socket = expand(given, reading)
     end
     return socket ~= "" and socket or nil
 end
 
-local function auth_order(found, name)
+local function auth_order(found)
     local given = one(found, "preferredauthentications") or USUAL_ORDER
     local order = {}
     for method in given:gmatch("[^,]+") do
@@ -217,37 +195,55 @@ local function auth_order(found, name)
         local value = switch and (one(found, switch) or "yes")
         if switch and value ~= "no" and value ~= "false" then order[#order + 1] = method end
     end
-    if #order == 0 then
-        refuse(name, "the ssh configuration allows no authentication method that SSH inside this "
-            .. "process has (publickey, keyboard-interactive, password): %s", given)
-    end
     return order
 end
 
-local function check_supported(found, name)
-    for _, option in ipairs(UNSUPPORTED) do
-        local value = one(found, option[1])
-        if value then
-            refuse(name, "the ssh configuration says %s %s, which SSH inside this process cannot do yet",
-                option[2], value)
-        end
-    end
+-- A keepalive is missed three times here before the peer counts as lost, there as often as is said.
+local function keepalive(found)
+    local interval = tonumber(one(found, "serveraliveinterval")) or 0
+    local count = tonumber(one(found, "serveralivecountmax")) or 3
+    return interval > 0 and interval * count / 3 or nil
 end
 
-local function from_config(name, found)
-    check_supported(found, name)
-    local tokens = tokens_for(name, found)
+local function glob(pattern)
+    return "^" .. pattern:gsub("[^%w_*?]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"
+end
+
+-- What the server is asked to put into the environment: SendEnv from ours, then SetEnv, then the option.
+local function environment(found, opts)
+    local values = {}
+    local ours = found.sendenv and system.environment() or {}
+    for _, wildcard in ipairs(found.sendenv or {}) do
+        local pattern = glob(wildcard)
+        for _, entry in ipairs(ours) do
+            local name, value = entry:match("^([^=]+)=(.*)$")
+            if name and name:find(pattern) then values[name] = value end
+        end
+    end
+    for _, entry in ipairs(found.setenv or {}) do
+        local name, value = entry:match("^([^=]+)=(.*)$")
+        if name then values[name] = value end
+    end
+    for name, value in pairs(opts.set_env or {}) do values[name] = tostring(value) end
+    local list = {}
+    for name, value in pairs(values) do list[#list + 1] = name .. "=" .. value end
+    table.sort(list)
+    return list[1] and list or nil
+end
+
+local function from_config(reading, opts)
+    local found, tokens = reading.found, reading.tokens
     return {
         host = tokens.h,
         port = tokens.p,
         user = tokens.r,
         host_key_alias = one(found, "hostkeyalias"),
-        known_hosts = known_hosts(found, name, tokens),
+        known_hosts = known_hosts(reading),
         strict = STRICT[one(found, "stricthostkeychecking") or "ask"] or "yes",
-        identities = expand_all(found.identityfile or {}, name, tokens),
+        identities = expand_all(found.identityfile or {}, reading),
         identities_only = one(found, "identitiesonly") == "yes",
-        agent_socket = agent_socket(found, name, tokens),
-        auth_order = auth_order(found, name),
+        agent_socket = agent_socket(reading),
+        auth_order = auth_order(found),
         kex = one(found, "kexalgorithms"),
         ciphers = one(found, "ciphers"),
         macs = one(found, "macs"),
@@ -255,21 +251,45 @@ local function from_config(name, found)
         bind_address = one(found, "bindaddress"),
         family = one(found, "addressfamily") or "any",
         compression = one(found, "compression") == "yes",
+        set_env = environment(found, opts),
         connect_timeout = tonumber(one(found, "connecttimeout")),
+        connection_attempts = tonumber(one(found, "connectionattempts")),
+        password_prompts = tonumber(one(found, "numberofpasswordprompts")),
+        keepalive = keepalive(found),
     }
 end
 
---- What ssh(1) does where nothing is configured.
+-- What a script says of a host, or of a jump host, wins over its configuration.
+local OWN = {
+    "password", "passphrase", "known_hosts", "strict", "connect_timeout", "handshake_timeout",
+    "connection_attempts", "compression", "kex", "ciphers", "macs", "host_key_algorithms", "keepalive",
+}
+
+local function as_list(value)
+    return type(value) == "string" and { value } or value
+end
+
+local function apply(config, opts)
+    for _, field in ipairs(OWN) do
+        if opts[field] ~= nil then config[field] = opts[field] end
+    end
+    config.known_hosts = as_list(config.known_hosts)
+    config.identities = as_list(opts.identity) or config.identities
+end
+
+--- What `ssh -G` would print where nothing is configured.
 local function defaults(name, overrides)
     local home, user = system.user()
     local identities = {}
     for i, key in ipairs(KEY_NAMES) do identities[i] = home .. "/.ssh/" .. key end
-    return from_config(name, {
+    return {
         hostname = { name }, user = { overrides.user or user },
         port = { tostring(overrides.port or 22) }, identityfile = identities,
         userknownhostsfile = { "~/.ssh/known_hosts ~/.ssh/known_hosts2" },
         globalknownhostsfile = { "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2" },
-    })
+        proxyjump = { type(overrides.jump) == "string" and overrides.jump or nil },
+        proxycommand = { overrides.proxy_command },
+    }
 end
 
 local function anything_to_read(overrides)
@@ -301,14 +321,7 @@ function M.check(name, overrides)
 end
 
 local function ask_ssh(name, overrides, run)
-    local argv = { "ssh", "-G" }
-    local function add(...)
-        for _, word in ipairs { ... } do argv[#argv + 1] = word end
-    end
-    if overrides.config then add("-F", overrides.config) end
-    if overrides.user then add("-l", overrides.user) end
-    if overrides.port then add("-p", ("%d"):format(overrides.port)) end
-    add("--", name)
+    local argv = M.query(name, overrides)
     local text, status = run(argv)
     if status == 127 then
         if overrides.config then
@@ -320,32 +333,39 @@ local function ask_ssh(name, overrides, run)
     if status ~= 0 or not found.hostname then
         refuse(name, "ssh does not accept its configuration: %s", (text:gsub("%s+$", "")))
     end
-    return from_config(name, found)
+    return found
+end
+
+--- The command that prints a host's configuration.
+---@param name string
+---@param overrides orrery.SshOverrides
+---@return string[] argv
+function M.query(name, overrides)
+    local argv = { "ssh", "-G" }
+    local function add(...)
+        for _, word in ipairs { ... } do argv[#argv + 1] = word end
+    end
+    if overrides.config then add("-F", overrides.config) end
+    if overrides.user then add("-l", overrides.user) end
+    if overrides.port then add("-p", ("%d"):format(overrides.port)) end
+    if type(overrides.jump) == "string" then
+        add("-J", overrides.jump)
+    elseif overrides.jump then
+        add("-o", "ProxyJump=none")
+    end
+    if overrides.proxy_command then add("-o", "ProxyCommand=" .. overrides.proxy_command) end
+    add("--", name)
+    return argv
 end
 
 -- By the function that ran it, so that a spec's answers are not another's.
 local cache = setmetatable({}, { __mode = "k" })
 
-local function copy(value)
-    if type(value) ~= "table" then return value end
-    local new = {}
-    for k, v in pairs(value) do new[k] = copy(v) end
-    return new
-end
-
---- The options for a host. Blocks for some milliseconds the first time.
----@param name string as ssh(1) would be given it, without "user@"
----@param overrides? orrery.SshOverrides
----@param run? fun(argv: string[]): string, integer runs ssh in place of this module; for specs
----@return orrery.SshConfig config the caller's own
----Raises "option" where the configuration is malformed or asks for what is not supported.
-function M.resolve(name, overrides, run)
-    overrides, run = overrides or {}, run or system.run
+local function look_up(name, overrides, run)
     M.check(name, overrides)
     local answers = cache[run] or {}
     cache[run] = answers
-    local key = table.concat({ name, overrides.user or "", tostring(overrides.port or ""),
-        overrides.config or "" }, "\0")
+    local key = table.concat(M.query(name, overrides), "\0")
     if not answers[key] then
         if anything_to_read(overrides) then
             answers[key] = ask_ssh(name, overrides, run)
@@ -353,7 +373,107 @@ function M.resolve(name, overrides, run)
             answers[key] = defaults(name, overrides)
         end
     end
-    return copy(answers[key])
+    return answers[key]
+end
+
+-- The way there --------------------------------------------------------------------------------
+
+--- More than anybody travels; a circle of configurations ends here.
+local MAX_HOPS = 16
+
+-- "j1" or {host = "j1", ...}, or a text with several.
+local function hops_of(given, name)
+    if type(given) == "string" then given = given ~= "none" and { given } or {} end
+    local hops = {}
+    for _, each in ipairs(given) do
+        local parsed, wrong = { each }, nil
+        if type(each) == "string" then parsed, wrong = jump.parse(each) end
+        if not parsed then refuse(name, "'%s' cannot be a jump host", wrong) end
+        for _, hop in ipairs(parsed) do hops[#hops + 1] = hop end
+    end
+    return hops
+end
+
+-- Tokens stand in what the configuration says, not in what a script says.
+local function configured_hops(reading)
+    local text = one(reading.found, "proxyjump")
+    if not text then return {} end
+    local replaced, letter = replace_tokens(text, reading.tokens, PROXY_TOKENS)
+    if not replaced then refuse(reading.name, "ProxyJump %s: there is no token %%%s", text, letter) end
+    return hops_of(replaced, reading.name)
+end
+
+-- As ssh(1) has it: the last one is reached by way of those before it; the first one as its own
+-- configuration says.
+local function via(hops, reading, overrides, run, depth)
+    local last, before = hops[#hops], {}
+    for i = 1, #hops - 1 do before[i] = hops[i] end
+    local tokens = reading.tokens
+    local user, port = last.user or tokens.r, tostring(last.port or 22)
+    if depth >= MAX_HOPS or (last.host == tokens.h and port == tokens.p and user == tokens.r) then
+        refuse(reading.name, "the jump host %s would be reached by way of itself", last.host)
+    end
+    local own = { config = overrides.config, jump = before[1] and before or nil }
+    for field, value in pairs(last) do own[field] = value end
+    local owner = ("the configuration of the jump host %s"):format(last.host)
+    local config, way = M.assemble(last.host, own, run, owner, depth + 1)
+    config.name = last.name or last.host
+    config.set_env, config.keepalive = nil, nil
+    config.share_key = jump.share_key(config)
+    for _, reason in ipairs(way.reasons) do table.insert(reading.reasons, reason) end
+    return config
+end
+
+local function proxy_command(reading)
+    local text = one(reading.found, "proxycommand")
+    if not text then return nil end
+    local replaced, letter = replace_tokens(text, reading.tokens, PROXY_TOKENS)
+    if not replaced then refuse(reading.name, "ProxyCommand %s: there is no token %%%s", text, letter) end
+    return replaced
+end
+
+---@class orrery.SshWay beside the configuration
+---@field found table<string, string[]> what `ssh -G` printed; not to be changed
+---@field reasons orrery.SshReason[] why only ssh(1) will do, or would do better
+---@field ticket boolean ssh(1) could try a Kerberos ticket
+---@field set_env string[]? what the configuration and the option say, without SendEnv
+
+--- The same as `resolve`, for a host that may be a jump host.
+---@param owner string whose configuration it is, for reasons
+---@param depth integer jump hosts that were passed already, from the target
+---@return orrery.SshConfig config
+---@return orrery.SshWay way
+function M.assemble(name, overrides, run, owner, depth)
+    local found = look_up(name, overrides, run)
+    local reading = {
+        name = name, found = found, tokens = tokens_for(name, found), owner = owner, reasons = {},
+    }
+    local config = from_config(reading, overrides)
+    apply(config, overrides)
+    for _, reason in ipairs(choice.reasons(found, config, overrides, owner)) do
+        table.insert(reading.reasons, reason)
+    end
+    local hops = type(overrides.jump) == "table" and hops_of(overrides.jump, name) or configured_hops(reading)
+    if hops[1] then
+        config.via = via(hops, reading, overrides, run, depth)
+    else
+        config.proxy_command = proxy_command(reading)
+    end
+    local set_env = environment({ setenv = found.setenv }, overrides)
+    return config, {
+        found = found, reasons = reading.reasons, ticket = choice.has_ticket(found), set_env = set_env,
+    }
+end
+
+--- The options for a host. Blocks for some milliseconds the first time.
+---@param name string as ssh(1) would be given it, without "user@"
+---@param overrides? orrery.SshOverrides
+---@param run? fun(argv: string[]): string, integer runs ssh in place of this module; for specs
+---@return orrery.SshConfig config the caller's own
+---@return orrery.SshWay way
+---Raises "option" where the configuration is malformed.
+function M.resolve(name, overrides, run)
+    return M.assemble(name, overrides or {}, run or system.run, "its configuration", 0)
 end
 
 --- Forgets all answers, for when the configuration has changed.

@@ -6,6 +6,7 @@
  *                 -u: remove PATH, this file, and its directory first (--no-cache)
  *   agent -t      can this file run here? Exits 0, says nothing
  *   agent --version
+ *   agent QUESTION, with ORRERY_ASKPASS in the environment: agent_ask.c
  *
  * fds 0 and 1 belong to the protocol: they move away at once, stdin becomes /dev/null, and what user
  * code prints goes to stderr, which the parent shows.
@@ -22,8 +23,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "agent_ask.h"
 #include "bind.h"
 #include "err.h"
+#include "handshake.h"
 #include "keep.h"
 #include "log.h"
 #include "loop.h"
@@ -55,7 +58,10 @@ forget_self(const char *path)
     free(dir);
 }
 
-/* Says that frames follow, and gives the transport over the old stdin and stdout. */
+/*
+ * Says that frames follow, and who this is, and gives the transport over the old stdin and stdout. It comes
+ * first: the parent goes on while the rest here is made, and what it sends waits in the kernel for that.
+ */
 static struct transport *
 take_stdio(const char *marker, struct err *err)
 {
@@ -74,10 +80,8 @@ take_stdio(const char *marker, struct err *err)
         dup2(null, STDOUT_FILENO);
     close(null);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (write(out, line, (size_t)n) != n) {
-        err_errno(err, ERR_SYSTEM, errno, "cannot write to the parent");
+    if (n >= (int)sizeof line || hello_say(out, line, err) < 0)
         return NULL;
-    }
     return process_adopt(in, out);
 }
 
@@ -129,10 +133,12 @@ static int
 run(const char *marker)
 {
     struct agent a = {0};
-    struct transport *t;
-    struct err err;
+    struct err err = {0};
+    struct transport *t = take_stdio(marker, &err);
     int status = 1;
 
+    if (!t)
+        goto fail;
     a.node = node_create_agent(&err);
     a.L = vm_new_state();
     if (!a.node || !a.L)
@@ -144,8 +150,7 @@ run(const char *marker)
         err_set(&err, ERR_BOOTSTRAP, "%s", lua_tostring(a.L, -1));
         goto fail;
     }
-    t = take_stdio(marker, &err);
-    if (!t || node_join(a.node, t, on_lost, &a, &err) < 0)
+    if (node_join(a.node, t, on_lost, &a, &err) < 0)
         goto fail;
     status = serve(&a);
     goto out;
@@ -171,6 +176,8 @@ main(int argc, char **argv)
 
     if (argc == 2 && strcmp(argv[1], "-t") == 0)
         return 0;
+    if (argc == 2 && agent_is_asked(argv[1]))
+        return agent_ask(argv[1]);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         puts("orrery-agent " ORRERY_VERSION);
         return 0;

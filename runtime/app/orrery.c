@@ -82,7 +82,7 @@ runtime_node(struct runtime *r, struct err *err)
     if (!r->node) {
         r->node = node_create(r->agents, err);
         if (r->node)
-            node_use_ssh(r->node, ssh_connect);
+            node_use_ssh(r->node, &ssh_library);
     }
     pthread_mutex_unlock(&r->lock);
     return r->node;

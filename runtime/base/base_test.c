@@ -20,9 +20,9 @@ test_code_names(void **state)
     assert_string_equal(err_code_name(0), "none");
     assert_string_equal(err_code_name(ERR_DEAD), "dead");
     assert_string_equal(err_code_name(ERR_NO_HANDLE), "no_handle");
-    for (int code = ERR_NO_HANDLE; code <= 0; code++)
+    for (int code = ERR_CREDENTIALS; code <= 0; code++)
         assert_string_not_equal(err_code_name(code), "error");
-    assert_string_equal(err_code_name(ERR_NO_HANDLE - 1), "error");
+    assert_string_equal(err_code_name(ERR_CREDENTIALS - 1), "error");
     assert_string_equal(err_code_name(1), "error");
     assert_string_equal(err_code_name(INT_MAX), "error");
     assert_string_equal(err_code_name(INT_MIN), "error");

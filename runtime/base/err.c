@@ -22,6 +22,9 @@ static const char *const code_names[] = {
     [-ERR_COMMAND] = "command",
     [-ERR_ARGUMENT] = "argument",
     [-ERR_NO_HANDLE] = "no_handle",
+    [-ERR_HOSTKEY_CHANGED] = "hostkey_changed",
+    [-ERR_HOSTKEY_REVOKED] = "hostkey_revoked",
+    [-ERR_CREDENTIALS] = "credentials",
 };
 
 const char *

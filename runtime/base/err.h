@@ -20,27 +20,30 @@
 /* The names of these codes are what Lua sees as err.code (see err_code_name and docs/errors.md). */
 enum err_code {
     ERR_NONE = 0,
-    ERR_SYSTEM = -1,    /* a system call failed; the text names it and its errno */
-    ERR_TIMEOUT = -2,   /* a deadline passed */
-    ERR_CANCELLED = -3, /* somebody gave up waiting */
-    ERR_DEAD = -4,      /* the context, or a link on the way to it, was lost */
-    ERR_CLOSED = -5,    /* the object was closed by its own user */
-    ERR_CONNECT = -6,   /* no connection: resolve, connect, key exchange */
-    ERR_AUTH = -7,      /* the far side did not let us in */
-    ERR_HOSTKEY = -8,   /* the far side is not who it should be */
-    ERR_BOOTSTRAP = -9, /* the far side let us in, but no agent came up */
-    ERR_PROTOCOL = -10, /* a peer sent what it may not send */
-    ERR_LIMIT = -11,    /* a size, depth or count is over its limit */
-    ERR_DENIED = -12,   /* policy refused the message */
-    ERR_FILE = -13,     /* a file could not be read, written or verified */
-    ERR_COMMAND = -14,  /* a command could not be started */
-    ERR_ARGUMENT = -15, /* the caller passed something unusable */
-    ERR_NO_HANDLE = -16 /* nobody listens on that handle */
+    ERR_SYSTEM = -1,           /* a system call failed; the text names it and its errno */
+    ERR_TIMEOUT = -2,          /* a deadline passed */
+    ERR_CANCELLED = -3,        /* somebody gave up waiting */
+    ERR_DEAD = -4,             /* the context, or a link on the way to it, was lost */
+    ERR_CLOSED = -5,           /* the object was closed by its own user */
+    ERR_CONNECT = -6,          /* no connection: resolve, connect, key exchange */
+    ERR_AUTH = -7,             /* the far side did not let us in */
+    ERR_HOSTKEY = -8,          /* nobody knows whether the far side is who it should be */
+    ERR_BOOTSTRAP = -9,        /* the far side let us in, but no agent came up */
+    ERR_PROTOCOL = -10,        /* a peer sent what it may not send */
+    ERR_LIMIT = -11,           /* a size, depth or count is over its limit */
+    ERR_DENIED = -12,          /* policy refused the message */
+    ERR_FILE = -13,            /* a file could not be read, written or verified */
+    ERR_COMMAND = -14,         /* a command could not be started */
+    ERR_ARGUMENT = -15,        /* the caller passed something unusable */
+    ERR_NO_HANDLE = -16,       /* nobody listens on that handle */
+    ERR_HOSTKEY_CHANGED = -17, /* the far side shows another key than it is known by */
+    ERR_HOSTKEY_REVOKED = -18, /* the far side shows a key that must not be trusted any more */
+    ERR_CREDENTIALS = -19      /* nobody refused us, but here was nothing to log in with */
 };
 
 struct err {
     int code;      /* an enum err_code */
-    char msg[500]; /* one line, no trailing dot, no newline */
+    char msg[700]; /* one line, no trailing dot, no newline */
 };
 
 /* The stable name of a code: ERR_DEAD -> "dead". Unknown codes give "error". */

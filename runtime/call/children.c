@@ -6,7 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "askpass.h"
 #include "check.h"
 #include "clock.h"
 #include "guardian.h"
@@ -20,6 +24,7 @@
 #define KEEPALIVE_MS 15000
 #define LINGER_MS 3000    /* for each child when the node ends */
 #define CONNECTING_MAX 64 /* threads that connect at the same time */
+#define CONNECTING_NICE 10
 #define TEXT_LINE 1024
 
 /*
@@ -56,17 +61,18 @@ TAILQ_HEAD(child_list, child);
 
 /* [I] immutable, [L] loop role only, [a] atomic */
 struct children {
-    struct router *router;     /* [I] */
-    struct loop *loop;         /* [I] */
-    struct images *images;     /* [I] before the first is opened */
-    ssh_connector ssh;         /* [I] before the first is opened */
-    atomic_uint next_seq;      /* [a] */
-    struct child_list list;    /* [L] all */
-    int connecting;            /* [L] threads */
-    struct guardian *guardian; /* [L] there while somebody is guarded */
-    int guarded;               /* [L] */
-    bool closing;              /* [L] */
-    sem_t empty;               /* posted when closing and the list is empty */
+    struct router *router;         /* [I] */
+    struct loop *loop;             /* [I] */
+    struct images *images;         /* [I] before the first is opened */
+    const struct ssh_library *ssh; /* [I] before the first is opened; or NULL */
+    struct ssh_pool *pool;         /* [I] the same: its jump hosts */
+    atomic_uint next_seq;          /* [a] */
+    struct child_list list;        /* [L] all */
+    int connecting;                /* [L] threads */
+    struct guardian *guardian;     /* [L] there while somebody is guarded */
+    int guarded;                   /* [L] */
+    bool closing;                  /* [L] */
+    sem_t empty;                   /* posted when closing and the list is empty */
     void (*on_text)(const char *, const char *, void *); /* [I] before the first is opened */
     void *text_arg;
 };
@@ -96,6 +102,7 @@ report_failure(struct child *c, const struct err *why)
     pack_u8(&b, (uint8_t)-why->code);
     pack_u8(&b, openreq_openssh_could(c->request));
     pack_str(&b, why->msg);
+    openreq_pack_report(c->request, &b);
     if (c->stream)
         buf_append(&b, stream_last_words(c->stream), strlen(stream_last_words(c->stream)));
     m = pack_msg(HANDLE_HELLO, &b);
@@ -116,6 +123,7 @@ report_success(struct child *c, const struct hello *h)
     pack_u32(&b, h->uid);
     pack_u64(&b, stream_uploaded(c->stream));
     pack_str(&b, openreq_how(c->request));
+    openreq_pack_report(c->request, &b);
     report(c, pack_msg(HANDLE_HELLO, &b));
     buf_fini(&b);
 }
@@ -188,6 +196,7 @@ child_gone(struct child *c, const struct err *why)
 {
     struct children *cs = c->owner;
 
+    openreq_end_asking(c->request, false);
     report_failure(c, why);
     unguard(c);
     TAILQ_REMOVE(&cs->list, c, link);
@@ -227,6 +236,7 @@ greet(struct child *c, struct msg *m)
         log_info("children", "%s is up: %s on %s, pid %u, %llu bytes sent before", c->request->name,
             openreq_how(c->request), hello.hostname, hello.pid,
             (unsigned long long)stream_uploaded(c->stream));
+        openreq_end_asking(c->request, true);
         report_success(c, &hello);
     }
     hello_fini(&hello);
@@ -333,13 +343,29 @@ child_connected(struct loop_work *w)
         child_gone(c, &c->why);
 }
 
+static struct transport *
+open_transport(struct child *c)
+{
+    return openreq_connect(c->request, c->owner->ssh, c->owner->pool, &c->cancel, &c->why);
+}
+
+/* Key exchanges are a matter of CPU time, which calls that are running have more need of. A command that
+ * is started on this thread would remain so for good. */
+static void
+step_aside(const struct openreq *q)
+{
+    if (!openreq_spawns(q))
+        (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), CONNECTING_NICE);
+}
+
 static void *
 connect_thread(void *arg)
 {
     struct child *c = arg;
 
     pthread_setname_np(pthread_self(), "orrery-connect");
-    c->transport = openreq_connect(c->request, &c->cancel, &c->why);
+    step_aside(c->request);
+    c->transport = open_transport(c);
     loop_defer(c->owner->loop, &c->work);
     return NULL;
 }
@@ -368,6 +394,35 @@ child_start(struct child *c)
     c->owner->connecting++;
 }
 
+/* A person is being asked: that counts for no deadline. */
+static void
+on_asking(void *arg, bool yes)
+{
+    struct child *c = arg;
+
+    if (c->stream)
+        stream_hold_deadline(c->stream, yes);
+}
+
+/* A command of this machine, or a local child. */
+static void
+child_spawn(struct child *c)
+{
+    struct children *cs = c->owner;
+
+    if (openreq_prepare(c->request, cs->loop, &c->why) == 0)
+        c->transport = open_transport(c);
+    if (!c->transport) {
+        child_gone(c, &c->why);
+        return;
+    }
+    if (openreq_needs_guard(c->request))
+        guard(c);
+    if (openreq_askpass(c->request))
+        askpass_watch(openreq_askpass(c->request), process_pid(c->transport), on_asking, c);
+    child_boot(c);
+}
+
 static void
 child_opened(struct loop_work *w)
 {
@@ -379,13 +434,7 @@ child_opened(struct loop_work *w)
         err_set(&c->why, ERR_CLOSED, "the runtime is shutting down");
         child_gone(c, &c->why);
     } else if (!openreq_blocks(c->request)) {
-        c->transport = openreq_connect(c->request, &c->cancel, &c->why);
-        if (c->transport && openreq_needs_guard(c->request))
-            guard(c);
-        if (c->transport)
-            child_boot(c);
-        else
-            child_gone(c, &c->why);
+        child_spawn(c);
     } else {
         start_queued(cs);
     }
@@ -403,7 +452,7 @@ children_open(
         err_set(err, ERR_LIMIT, "%s: contexts nest at most %d deep", o->name, HANDSHAKE_DEPTH);
         return 0;
     }
-    q = openreq_create(o, cs->images, cs->ssh, err);
+    q = openreq_create(o, cs->images, cs->ssh != NULL, err);
     if (!q)
         return 0;
     if (o->keepalive_ms < 0)
@@ -416,6 +465,7 @@ children_open(
         seq = atomic_fetch_add(&cs->next_seq, 1);
     while (!seq); /* 0 says that nothing was started */
     c->seq = seq;
+    openreq_bind(q, mb, seq);
     c->id = router_new_id(cs->router);
     c->work.fn = child_opened;
     loop_defer(cs->loop, &c->work);
@@ -515,9 +565,10 @@ children_set_images(struct children *cs, struct images *im)
 }
 
 void
-children_use_ssh(struct children *cs, ssh_connector connect)
+children_use_ssh(struct children *cs, const struct ssh_library *ssh)
 {
-    cs->ssh = connect;
+    cs->ssh = ssh;
+    cs->pool = ssh->create(cs->loop);
 }
 
 static void
@@ -543,6 +594,8 @@ children_destroy(struct children *cs)
     loop_sync(cs->loop, close_all, cs);
     while (sem_wait(&cs->empty) < 0)
         ;
+    if (cs->ssh)
+        cs->ssh->destroy(cs->pool);
     sem_destroy(&cs->empty);
     free(cs);
 }

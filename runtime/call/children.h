@@ -13,7 +13,7 @@ struct children;
 /* `im` is borrowed and may be NULL as long as nothing is opened (children_set_images). */
 struct children *children_create(struct router *r);
 void children_set_images(struct children *cs, struct images *im);
-void children_use_ssh(struct children *cs, ssh_connector connect);
+void children_use_ssh(struct children *cs, const struct ssh_library *ssh);
 /* Closes all and waits for their ends. Not on the loop role. */
 void children_destroy(struct children *cs);
 

@@ -1,12 +1,12 @@
 #include "file_internal.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
 #include "clock.h"
 #include "log.h"
+#include "thread.h"
 
 /* ---- the worker ---- */
 
@@ -103,11 +103,8 @@ worker_ensure(struct file_service *s, struct err *err)
 {
     if (s->running)
         return 0;
-    sigset_t all, old;
-    sigfillset(&all); /* signals are the host program's; SIGXFSZ becomes an error of write() */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&s->thread, NULL, worker, s);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    /* Without signals: SIGXFSZ becomes an error of write(). */
+    int rc = thread_start(&s->thread, 0, worker, s);
     if (rc != 0)
         return err_errno(err, ERR_SYSTEM, rc, "cannot start the file worker");
     s->running = true;

@@ -1,5 +1,6 @@
 #include "handshake.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -25,6 +26,27 @@ hello_make(void)
     m = pack_msg(HANDLE_HELLO, &b);
     buf_fini(&b);
     return m;
+}
+
+int
+hello_say(int fd, const char *line, struct err *err)
+{
+    struct msg *m = hello_make();
+    struct buf out = {0};
+    int rc = 0;
+    ssize_t n;
+
+    msg_seal(m);
+    buf_append(&out, line, strlen(line));
+    buf_append(&out, m->wire, FRAME_HEADER + m->h.length);
+    do
+        n = write(fd, buf_head(&out), buf_len(&out));
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)buf_len(&out))
+        rc = err_errno(err, ERR_SYSTEM, n < 0 ? errno : EPIPE, "cannot write to the parent");
+    buf_fini(&out);
+    msg_unref(m);
+    return rc;
 }
 
 int

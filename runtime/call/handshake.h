@@ -35,6 +35,8 @@ struct config {
 
 /* HELLO about this process. Returns owned. */
 struct msg *hello_make(void);
+/* Writes `line` ("" for none) and HELLO about this process to a descriptor that blocks, in one call. */
+int hello_say(int fd, const char *line, struct err *err) must_check;
 int hello_parse(struct hello *h, struct msg *m, struct err *err) must_check; /* borrows m */
 void hello_fini(struct hello *h);
 

@@ -15,6 +15,7 @@
 #include "images.h"
 #include "log.h"
 #include "mem.h"
+#include "once.h"
 #include "stream.h"
 
 #define CONFIG_SECONDS 30
@@ -27,6 +28,7 @@ struct node {
     struct command_service *commands; /* [I] agents only */
     struct file_service *files;       /* [I] */
     struct children *children;        /* [I] */
+    struct captures *captures;        /* [I] */
     struct shared *modules;           /* [I] */
     char *agent_dir;                  /* [I] */
 
@@ -61,6 +63,7 @@ create(uint32_t self, const char *name, struct err *err)
     sem_init(&n->parted, 0, 0);
     n->router = router_create(n->loop, self, name);
     n->children = children_create(n->router);
+    n->captures = captures_create(n->loop);
     n->modules = shared_create(n->router, HANDLE_MODULE, HANDLE_FROM_ANYONE);
     return n;
 }
@@ -152,9 +155,6 @@ join(void *arg)
     struct node *n = arg;
 
     n->parent = stream_create(n->loop, n->parent_link, &o, &events, n);
-    /* A failure closes the stream, which reports it. */
-    if (stream_send(n->parent, hello_make(), NULL) < 0)
-        log_error("node", "cannot say HELLO");
 }
 
 static void
@@ -211,6 +211,7 @@ node_destroy(struct node *n)
     if (!n)
         return;
     children_destroy(n->children);
+    captures_destroy(n->captures);
     if (n->commands)
         command_service_destroy(n->commands);
     file_service_destroy(n->files);
@@ -230,6 +231,7 @@ node_destroy(struct node *n)
     pthread_mutex_destroy(&n->lock);
     free(n->agent_dir);
     free(n);
+    once_wipe();
 }
 
 struct router *
@@ -242,6 +244,12 @@ struct file_service *
 node_files(struct node *n)
 {
     return n->files;
+}
+
+struct captures *
+node_captures(struct node *n)
+{
+    return n->captures;
 }
 
 struct shared *
@@ -268,9 +276,9 @@ need_images(struct node *n, struct err *err)
 }
 
 void
-node_use_ssh(struct node *n, ssh_connector connect)
+node_use_ssh(struct node *n, const struct ssh_library *ssh)
 {
-    children_use_ssh(n->children, connect);
+    children_use_ssh(n->children, ssh);
 }
 
 uint32_t

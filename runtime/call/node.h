@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ask.h"
+#include "capture.h"
 #include "err.h"
 #include "file.h"
 #include "mailbox.h"
@@ -30,7 +32,8 @@ struct node *node_create(const char *agent_dir, struct err *err) must_check;
  * message comes. */
 struct node *node_create_agent(struct err *err) must_check;
 /*
- * Takes the transport to the parent, says HELLO, waits for CONFIG (30 s), and gives the node its id.
+ * Takes the transport to the parent, to whom HELLO was said already (handshake.h), waits for CONFIG (30 s),
+ * and gives the node its id.
  * on_lost is called on the loop role, once, when the parent is gone; not if this fails, and not once
  * node_destroy was called.
  */
@@ -43,16 +46,15 @@ void node_destroy(struct node *n);
 
 struct router *node_router(struct node *n);
 struct file_service *node_files(struct node *n);
+struct captures *node_captures(struct node *n);
 /* HANDLE_MODULE: the questions of children, for whichever VM looks first. */
 struct shared *node_modules(struct node *n);
 
 /* ---- children ---- */
 
-/* ssh_connect of ssh/ssh.h. A pointer, because the agent is linked without SSH. */
-typedef struct transport *(*ssh_connector)(const struct ssh_options *o, const atomic_bool *cancel,
-    struct ssh_report *report, struct err *err);
-/* Before the first child is opened. */
-void node_use_ssh(struct node *n, ssh_connector connect);
+/* ssh_library of ssh/ssh.h, borrowed: a pointer, because the agent is linked without SSH. Once, before the
+ * first child is opened. */
+void node_use_ssh(struct node *n, const struct ssh_library *ssh);
 
 /* How to open a child. Strings and lists are borrowed for the time of the call. */
 struct open_options {
@@ -68,13 +70,17 @@ struct open_options {
     bool deferred;                 /* see stream_options */
     int64_t bootstrap_ms;          /* 0: the default */
     int64_t keepalive_ms;          /* -1: the default of 15 s; 0: none */
+    struct ask_options ask;        /* who is asked for what is not given */
 };
 
 /*
  * Starts to open a child. The outcome is posted to mb once: handle HANDLE_HELLO, seq = the number
  * returned; src = the id of the new context, payload pack: str hostname, str kernel, str machine,
- * u32 pid, u32 uid, u64 bytes sent before the agent ran, str how (for -v); or FRAME_ERROR with
- * payload pack u8 -code, u8 openssh_could (ssh.h), str text, and the end of what came on stderr. 0: nothing was started, see err.
+ * u32 pid, u32 uid, u64 bytes sent before the agent ran, str how (for -v), report; or FRAME_ERROR with
+ * payload pack u8 -code, u8 openssh_could (ssh.h), str text, report, and the end of what came on stderr.
+ * A report is struct ssh_report as far as it was filled in: str address, banner, kex, host_key, cipher,
+ * mac, fingerprint, trusted, auth, tried; u64 us to resolve, connect, exchange keys, authenticate, exec.
+ * 0: nothing was started, see err.
  */
 uint32_t node_open(
     struct node *n, const struct open_options *o, struct mailbox *mb, struct err *err);

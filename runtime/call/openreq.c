@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "askpass.h"
 #include "clock.h"
 #include "mem.h"
+#include "pack.h"
 #include "process.h"
 #include "ssh.h"
 
@@ -17,7 +19,10 @@ struct openreq_private {
     size_t block_count;
     const char *const *argv; /* NULL for SSH */
     const char *program;     /* what errors call it; NULL for SSH and local children */
-    ssh_connector connect;
+    struct asker *asker;
+    struct ask_options ask;  /* its strings live as long as the request */
+    const char *helper;      /* the agent's program, as which the command asks */
+    struct askpass *askpass; /* NULL: the command asks nobody by way of us */
     struct ssh_options ssh;
     struct ssh_report report;
     char how[512];
@@ -88,6 +93,8 @@ copy_ssh(struct openreq *q, struct ssh_options *to, const struct ssh_options *fr
     to->proxy_command = copy(q, from->proxy_command);
     to->share_key = copy(q, from->share_key);
     to->set_env = copy_list(q, from->set_env);
+    to->ask = asker_ask;
+    to->ask_arg = q->p->asker;
     if (from->via) {
         struct ssh_options *via = keep_block(q, xcalloc(1, sizeof *via));
 
@@ -129,8 +136,7 @@ plan_command(struct openreq *q, const struct open_options *o, const char *script
 }
 
 struct openreq *
-openreq_create(
-    const struct open_options *o, const struct images *im, ssh_connector ssh, struct err *err)
+openreq_create(const struct open_options *o, const struct images *im, bool has_ssh, struct err *err)
 {
     struct openreq *q;
     struct bootstrap_stub stub = {.no_cache = o->no_cache, .cache = o->cache};
@@ -140,7 +146,7 @@ openreq_create(
         err_set(err, ERR_BOOTSTRAP, "this process has no agents to open children with");
         return NULL;
     }
-    if (o->ssh && !ssh) {
+    if (o->ssh && !has_ssh) {
         err_set(err, ERR_CONNECT, "this context cannot open SSH connections itself");
         return NULL;
     }
@@ -158,7 +164,11 @@ openreq_create(
     random_hex(q->marker, BOOTSTRAP_MARKER / 2);
     stub.marker = q->marker;
     stub.hash = images_id(im);
-    q->p->connect = ssh;
+    q->p->asker = asker_create(&o->ask);
+    q->p->ask = o->ask;
+    q->p->ask.password = copy(q, o->ask.password);
+    q->p->ask.passphrase = copy(q, o->ask.passphrase);
+    q->p->helper = copy(q, images_native(im));
     if (!o->ssh && !o->argv) {
         plan_local(q, im);
     } else {
@@ -185,12 +195,20 @@ openreq_free(struct openreq *q)
         secret_free(q->p->strings[i]);
     for (size_t i = 0; i < q->p->block_count; i++)
         free(q->p->blocks[i]);
+    askpass_destroy(q->p->askpass);
+    asker_destroy(q->p->asker);
     free(q->p->strings);
     free(q->p->blocks);
     free(q->p);
     free(q->name);
     free(q->route);
     free(q);
+}
+
+void
+openreq_bind(struct openreq *q, struct mailbox *mb, uint32_t seq)
+{
+    asker_bind(q->p->asker, mb, seq);
 }
 
 bool
@@ -205,29 +223,81 @@ openreq_needs_guard(const struct openreq *q)
     return q->p->program != NULL;
 }
 
+bool
+openreq_spawns(const struct openreq *q)
+{
+    const struct ssh_options *o = &q->p->ssh;
+
+    while (o->via)
+        o = o->via;
+    return q->p->argv || o->proxy_command;
+}
+
+int
+openreq_prepare(struct openreq *q, struct loop *loop, struct err *err)
+{
+    const struct ask_options *ask = &q->p->ask;
+    struct askpass_options o = {.loop = loop,
+        .asker = q->p->asker,
+        .host = q->name,
+        .program = q->p->helper,
+        .password = ask->password,
+        .passphrase = ask->passphrase};
+
+    if (!ask->askpass)
+        return 0;
+    q->p->askpass = askpass_create(&o, err);
+    return q->p->askpass ? 0 : err->code;
+}
+
+struct askpass *
+openreq_askpass(const struct openreq *q)
+{
+    return q->p->askpass;
+}
+
+static void
+wipe(const char *secret)
+{
+    if (secret)
+        explicit_bzero((char *)(uintptr_t)secret, strlen(secret));
+}
+
 /* A child may live for long; its password need not. The strings are ours, though the options borrow them. */
 static void
 wipe_secrets(const struct ssh_options *o)
 {
     for (; o; o = o->via) {
-        const char *secrets[] = {o->password, o->passphrase};
-
-        for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
-            if (secrets[i])
-                explicit_bzero((char *)secrets[i], strlen(secrets[i]));
+        wipe(o->password);
+        wipe(o->passphrase);
     }
 }
 
+void
+openreq_end_asking(struct openreq *q, bool right)
+{
+    if (!q->p->askpass)
+        return;
+    if (right)
+        askpass_right(q->p->askpass);
+    askpass_stop(q->p->askpass);
+    wipe(q->p->ask.password);
+    wipe(q->p->ask.passphrase);
+}
+
 struct transport *
-openreq_connect(struct openreq *q, const atomic_bool *cancel, struct err *err)
+openreq_connect(struct openreq *q, const struct ssh_library *ssh, struct ssh_pool *pool,
+    const atomic_bool *cancel, struct err *err)
 {
     struct process_options process = {.argv = q->p->argv, .name = q->p->program};
     struct ssh_report *r = &q->p->report;
     struct transport *t;
 
+    if (q->p->askpass)
+        process.also = askpass_environment(q->p->askpass);
     if (q->p->argv)
         return process_spawn(&process, err);
-    t = q->p->connect(&q->p->ssh, cancel, r, err);
+    t = ssh->connect(pool, &q->p->ssh, cancel, r, err);
     wipe_secrets(&q->p->ssh);
     if (t)
         snprintf(q->p->how, sizeof q->p->how,
@@ -243,6 +313,20 @@ bool
 openreq_openssh_could(const struct openreq *q)
 {
     return q->p->report.openssh_could;
+}
+
+void
+openreq_pack_report(const struct openreq *q, struct buf *b)
+{
+    const struct ssh_report *r = &q->p->report;
+    const char *const texts[] = {r->address, r->banner, r->kex, r->host_key, r->cipher, r->mac,
+        r->fingerprint, r->trusted, r->auth, r->tried};
+    const int64_t times[] = {r->resolve_us, r->connect_us, r->kex_us, r->auth_us, r->exec_us};
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        pack_str(b, texts[i]);
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        pack_u64(b, (uint64_t)times[i]);
 }
 
 const char *

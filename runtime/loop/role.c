@@ -19,7 +19,6 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -30,6 +29,7 @@
 #include "counters.h"
 #include "log.h"
 #include "loop_internal.h"
+#include "thread.h"
 
 #define ATTEND_NS 1000000    /* how long the loop may be without anybody */
 #define CROWD_NS 10000000    /* for how long several waiters at once are remembered */
@@ -296,18 +296,10 @@ broker(void *arg)
 int
 loop_start(struct loop *loop, struct err *err)
 {
-    pthread_attr_t attr;
-    sigset_t all, old;
     int rc;
 
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_SIZE);
     loop->open = loop->wanted = true;
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&loop->broker, &attr, broker, loop);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
+    rc = thread_start(&loop->broker, STACK_SIZE, broker, loop);
     loop->open = loop->started = rc == 0;
     if (rc != 0)
         return err_errno(err, ERR_SYSTEM, rc, "cannot start the broker thread");

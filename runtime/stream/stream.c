@@ -216,6 +216,20 @@ stream_close(struct stream *s, const struct err *why, int64_t linger_ms)
     stream_settle(s);
 }
 
+void
+stream_hold_deadline(struct stream *s, bool hold)
+{
+    if (s->state != BOOTING)
+        return;
+    if (hold) {
+        s->boot_left = clock_left(s->boot_until);
+        loop_timer_stop(&s->deadline);
+    } else {
+        s->boot_until = clock_ms() + s->boot_left;
+        loop_timer_set(&s->deadline, s->boot_left);
+    }
+}
+
 struct stream *
 stream_create(struct loop *loop, struct transport *t, const struct stream_options *o,
     const struct stream_events *events, void *arg)
@@ -245,8 +259,8 @@ stream_create(struct loop *loop, struct transport *t, const struct stream_option
     }
     loop_timer_init(&s->deadline, loop, on_deadline);
     loop_timer_init(&s->keepalive, loop, on_keepalive);
-    if (s->bootstrap)
-        loop_timer_set(&s->deadline, o->bootstrap_ms ? o->bootstrap_ms : BOOTSTRAP_MS);
+    s->boot_left = o->bootstrap_ms ? o->bootstrap_ms : BOOTSTRAP_MS;
+    stream_hold_deadline(s, false);
     stream_keepalive(s, o->keepalive_ms);
     stream_watch(s, &(struct outcome){0});
     /* The transport may hold bytes that came with the connection. */

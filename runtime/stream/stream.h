@@ -94,6 +94,10 @@ void stream_pause(struct stream *s, bool pause);
  */
 void stream_wait_for(struct stream *s, struct stream *target);
 
+/* Stops the clock of the bootstrap's deadline, because a person is being asked, and lets it go on. Does
+ * nothing once the agent is there. Loop role only. */
+void stream_hold_deadline(struct stream *s, bool hold);
+
 /* Changes keepalive_ms. Loop role only. */
 void stream_keepalive(struct stream *s, int64_t ms);
 

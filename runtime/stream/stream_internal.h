@@ -48,6 +48,8 @@ struct stream {
     bool again_pending;             /* [L] */
     struct loop_fd fd, wfd, err_fd; /* [L] the last two only where the transport has them */
     struct loop_timer deadline;     /* [L] of the bootstrap, then of the lingering close */
+    int64_t boot_until;             /* [L] clock_ms of the bootstrap's deadline */
+    int64_t boot_left;              /* [L] of it, while its clock stands still */
     struct loop_timer keepalive;    /* [L] */
     int64_t heard;                  /* [L] clock_ms of the last input */
     struct framer framer;           /* [L] */

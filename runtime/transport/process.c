@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,7 +17,9 @@
 #include <unistd.h>
 
 #include "counters.h"
+#include "log.h"
 #include "mem.h"
+#include "thread.h"
 
 /* How long end() and destroy() wait for a child that is about to exit by itself. */
 #define EXIT_WAIT_MS 5
@@ -40,11 +41,12 @@ struct process {
     bool full;            /* [s] the last write met a full descriptor */
     int error;            /* [s] errno of the read or write that failed, 0: none */
     int rflags,
-        wflags;    /* [I] file status flags that adopted descriptors came with, -1: unchanged */
-    char name[32]; /* [I] */
-    pid_t pid;     /* [I] 0: adopted */
-    bool reaped;   /* [s] pid is not ours any more */
-    int status;    /* [s] waitpid's, once reaped; -1: somebody else reaped it */
+        wflags;     /* [I] file status flags that adopted descriptors came with, -1: unchanged */
+    char name[32];  /* [I] */
+    pid_t pid;      /* [I] 0: adopted */
+    bool terminate; /* [I] */
+    bool reaped;    /* [s] pid is not ours any more */
+    int status;     /* [s] waitpid's, once reaped; -1: somebody else reaped it */
 };
 
 static struct process *
@@ -238,14 +240,10 @@ reap_later(void *arg)
 static void
 reap_in_background(pid_t pid)
 {
-    sigset_t all, old;
-    pthread_t thread;
+    int rc = thread_start(NULL, 0, reap_later, (void *)(intptr_t)pid);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the host's signals are for its own threads */
-    if (pthread_create(&thread, NULL, reap_later, (void *)(intptr_t)pid) == 0)
-        pthread_detach(thread);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc != 0)
+        log_warn("transport", "process %d will not be reaped: %s", (int)pid, strerror(rc));
 }
 
 static void
@@ -264,6 +262,8 @@ process_destroy(struct transport *t)
     if (t->err_fd >= 0)
         close(t->err_fd);
     /* It has its end of input now, and may still end by itself. */
+    if (p->pid && p->terminate && !child_gone(p, EXIT_WAIT_MS))
+        kill(-p->pid, SIGTERM);
     if (p->pid && !child_gone(p, EXIT_WAIT_MS)) {
         kill(-p->pid, SIGKILL);
         if (!child_gone(p, EXIT_WAIT_MS))
@@ -402,8 +402,7 @@ child_main(const struct process_options *o, int sock, int err_fd, int report)
     if (o->cwd && chdir(o->cwd) < 0)
         c.cwd = true;
     else
-        execvpe(o->argv[0], (char *const *)(uintptr_t)o->argv,
-            o->env ? (char *const *)(uintptr_t)o->env : environ);
+        execvpe(o->argv[0], (char *const *)(uintptr_t)o->argv, (char *const *)(uintptr_t)o->env);
     c.errnum = errno;
     while (write(3, &c, sizeof c) < 0 && errno == EINTR)
         ;
@@ -492,16 +491,54 @@ await_exec(const struct process_options *o, int report, struct err *err)
     return err_errno(err, ERR_COMMAND, c.errnum, "%s: cannot be executed", o->argv[0]);
 }
 
-struct transport *
-process_spawn(const struct process_options *o, struct err *err)
+static bool
+same_name(const char *a, const char *b)
 {
+    size_t n = strcspn(a, "=");
+
+    return strncmp(a, b, n) == 0 && b[n] == '=';
+}
+
+/* The environment of the child, made here since nothing may be allocated there; the strings are borrowed. */
+static const char **
+environment(const struct process_options *o)
+{
+    const char *const *base = o->env ? o->env : (const char *const *)environ;
+    size_t n = 0, more = 0, kept = 0;
+    const char **all;
+
+    while (base[n])
+        n++;
+    while (o->also && o->also[more])
+        more++;
+    all = xcalloc(n + more + 1, sizeof *all);
+    for (size_t i = 0; i < n; i++) {
+        bool replaced = false;
+
+        for (size_t j = 0; j < more; j++)
+            replaced |= same_name(o->also[j], base[i]);
+        if (!replaced)
+            all[kept++] = base[i];
+    }
+    for (size_t j = 0; j < more; j++)
+        all[kept++] = o->also[j];
+    return all;
+}
+
+struct transport *
+process_spawn(const struct process_options *options, struct err *err)
+{
+    struct process_options own = *options;
+    const struct process_options *o = &own;
     struct wires w;
     struct process *p;
     pid_t pid;
 
     if (wires_open(&w, err) < 0)
         return NULL;
+    own.env = environment(options);
     pid = fork_quietly(o, &w);
+    free((void *)(uintptr_t)own.env);
     if (pid < 0)
         err_errno(err, ERR_SYSTEM, errno, "%s: fork", o->argv[0]);
     close(w.sock[1]);
@@ -519,6 +556,7 @@ process_spawn(const struct process_options *o, struct err *err)
     fcntl(w.err[0], F_SETFL, O_NONBLOCK);
     p = process_new(w.sock[0], w.sock[0], w.err[0]);
     p->pid = pid;
+    p->terminate = o->terminate;
     if (o->name)
         snprintf(p->name, sizeof p->name, "%s", o->name);
     return &p->t;

@@ -11,8 +11,10 @@
 struct process_options {
     const char *const *argv; /* argv[0] is looked up in PATH; NULL-terminated */
     const char *const *env;  /* NULL-terminated NAME=VALUE, or NULL: ours */
+    const char *const *also; /* NULL-terminated NAME=VALUE to put into that, or NULL */
     const char *cwd;         /* or NULL */
     const char *name;        /* in front of what end() says, or NULL */
+    bool terminate; /* destroy() sends SIGTERM, and waits another moment, before it kills */
 };
 
 /*

@@ -553,6 +553,7 @@ static const struct {
     {"DEAD", HANDLE_DEAD},
     {"CREDIT", HANDLE_CREDIT},
     {"THREAD", HANDLE_THREAD},
+    {"ASK", HANDLE_ASK},
     {"CALL", HANDLE_CALL},
     {"RUN", HANDLE_RUN},
     {"CANCEL", HANDLE_CANCEL},

@@ -60,6 +60,7 @@ enum frame_handle {
     HANDLE_CREDIT = 9, /* to a sender: what it sent to a handle was taken; see route/flow.h */
 
     HANDLE_THREAD = 10, /* inside a process only: a thread has ended, or is to end */
+    HANDLE_ASK = 11,    /* inside a process only: a question for the script; see call/ask.h */
 
     /* services that every context has */
     HANDLE_CALL = 16,   /* run a function; payload: codec */

@@ -21,6 +21,7 @@ M.options = {
     { name = "ssh-config", short = "F", value = "text" },
     { name = "identity", short = "i", value = "text", many = true },
     { name = "known-hosts", value = "text", many = true },
+    { name = "jump", short = "J", value = "text" },
     { name = "limit", value = "count" },
     { name = "timeout", short = "t", value = "seconds" },
     { name = "connect-timeout", value = "seconds" },
@@ -82,6 +83,7 @@ local function open(host, opts)
     return orrery.ssh(host.target, {
         name = host.name, user = user, port = opts.port, config = opts["ssh-config"],
         identity = opts.identity, known_hosts = opts["known-hosts"],
+        jump = opts.jump,
         connect_timeout = opts["connect-timeout"], handshake_timeout = opts["connect-timeout"],
         no_cache = opts["no-cache"],
     })

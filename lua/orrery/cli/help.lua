@@ -10,10 +10,11 @@ usage: orrery COMMAND [OPTION...]
   orrery help exec                       say more about a command
 
 Commands:
-  run       run a Lua script that works on other machines
-  exec      run one command on many hosts in parallel
-  version   versions, and where the agents are
-  help      this text, or that of a command
+  run         run a Lua script that works on other machines
+  exec        run one command on many hosts in parallel
+  ssh-check   connect to a host, and explain each step
+  version     versions, and where the agents are
+  help        this text, or that of a command
 
 Options of every command:
   -v, -vv, -vvv   log what happens: info, debug, trace
@@ -69,6 +70,7 @@ Hosts:
   -p, --port PORT
   -F, --ssh-config FILE  instead of ~/.ssh/config; "none" reads no file
   -i, --identity FILE    private key to offer; repeatable
+  -J, --jump HOSTS       reach them by way of these, as with ssh: u@j1:2222,j2
   --known-hosts FILE     instead of the configured ones; repeatable
   --connect-timeout S    for a host to answer, and again to let us in
   --no-cache             leave nothing on the hosts, not even the agent
@@ -95,6 +97,37 @@ Exit status:
   64   a mistake on the command line; nothing was run
   74   the output could not be written
   130  Ctrl-C, as a shell sees it; likewise 141 when the reader has gone away
+]],
+
+["ssh-check"] = [[
+usage: orrery ssh-check [OPTION...] HOST
+
+  orrery ssh-check web1
+  orrery ssh-check -J bastion deploy@10.0.0.7
+
+Connects to HOST as orrery.ssh and 'orrery exec' do, and says what it used and
+from which file and line, whether SSH inside this process or ssh(1) and why,
+each step with its time, what looks wrong; and after a failure, at which step
+and what can be done about it.
+
+Options:
+  -l, --user USER        unless HOST has USER@ in front
+  -p, --port PORT
+  -F, --ssh-config FILE  instead of ~/.ssh/config; "none" reads no file
+  -i, --identity FILE    private key to offer; repeatable
+  --known-hosts FILE     instead of the configured ones; repeatable
+  -J, --jump HOSTS       by way of these, as with ssh: u@j1:2222,j2
+  --transport WHICH      auto (inside this process if that can do it), libssh2
+                         (always inside), openssh (always ssh(1))
+  --connect-timeout S    for the host to answer, and again to let us in
+  --no-cache             leave nothing on the host, not even the agent
+  -v, -vv, -vvv          log what happens: info, debug, trace
+  --log FILE             append the log to FILE, not to stderr
+
+Exit status:
+  0    the host can be used
+  1    it cannot
+  64   a mistake on the command line
 ]],
 
 version = [[

@@ -18,9 +18,10 @@ local LOG_WARN, LOG_TRACE = 1, 4
 
 ---@type table<string, string> the modules of the subcommands
 local COMMANDS = {
-    exec = "orrery.cli.exec", run = "orrery.cli.run", version = "orrery.cli.version", help = false,
+    exec = "orrery.cli.exec", run = "orrery.cli.run", ["ssh-check"] = "orrery.cli.ssh_check",
+    version = "orrery.cli.version", help = false,
 }
-local NAMES = { "run", "exec", "version", "help" }
+local NAMES = { "run", "exec", "ssh-check", "version", "help" }
 
 ---@type orrery.cli.Option[] may stand before and after the name of a subcommand
 local COMMON = {

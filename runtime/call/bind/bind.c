@@ -159,6 +159,7 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->via = get_via(L, t);
     o->proxy_command = get_string(L, t, "proxy_command");
     o->share_key = get_string(L, t, "share_key");
+    o->openssh_next = get_bool(L, t, "openssh_next");
     o->set_env = get_list(L, t, "set_env");
     o->connection_attempts = get_int(L, t, "connection_attempts");
     o->password_prompts = get_int(L, t, "password_prompts");
@@ -166,9 +167,30 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->handshake_ms = get_ms(L, t, "handshake_timeout", 0);
 }
 
+/* asking = {nobody, script, depth, program, askpass, password, passphrase}: see call/ask.h */
+static struct ask_options
+get_asking(lua_State *L, int t)
+{
+    struct ask_options ask = {0};
+
+    lua_getfield(L, t, "asking"); /* left on the stack, for its strings */
+    if (lua_istable(L, -1)) {
+        int asking = lua_gettop(L);
+
+        ask.nobody = get_bool(L, asking, "nobody");
+        ask.script = get_bool(L, asking, "script");
+        ask.depth = get_int(L, asking, "depth");
+        ask.program = get_string(L, asking, "program");
+        ask.askpass = get_bool(L, asking, "askpass");
+        ask.password = get_string(L, asking, "password");
+        ask.passphrase = get_string(L, asking, "passphrase");
+    }
+    return ask;
+}
+
 /* ---- children ---- */
 
-/* open{name, route, argv | ssh, no_cache, cache, deferred, bootstrap_timeout, keepalive} -> seq */
+/* open{name, route, argv | ssh, no_cache, cache, deferred, bootstrap_timeout, keepalive, asking} -> seq */
 static int
 core_open(lua_State *L)
 {
@@ -187,6 +209,7 @@ core_open(lua_State *L)
     o.deferred = get_bool(L, 1, "deferred");
     o.bootstrap_ms = get_ms(L, 1, "bootstrap_timeout", 0);
     o.keepalive_ms = get_ms(L, 1, "keepalive", -1);
+    o.ask = get_asking(L, 1);
     lua_getfield(L, 1, "ssh");
     if (lua_istable(L, -1)) {
         get_ssh(L, lua_gettop(L), &ssh);
@@ -208,12 +231,36 @@ core_cancel_open(lua_State *L)
     return 0;
 }
 
+/* answer_question(seq, text or nil, why there is none or nil): what the script's function said */
+static int
+core_answer_question(lua_State *L)
+{
+    ask_answer(
+        (uint32_t)luaL_checknumber(L, 1), luaL_optstring(L, 2, NULL), luaL_optstring(L, 3, NULL));
+    return 0;
+}
+
 /* close(id, linger seconds): the end comes as a DEAD message */
 static int
 core_close(lua_State *L)
 {
     node_close(node(L), (uint32_t)luaL_checknumber(L, 1), (int64_t)(luaL_checknumber(L, 2) * 1e3));
     return 0;
+}
+
+/* ---- programs ---- */
+
+/* capture{argv} -> seq */
+static int
+core_capture(lua_State *L)
+{
+    const char *const *argv;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    argv = get_list(L, 1, "argv");
+    luaL_argcheck(L, argv && argv[0], 1, "argv is missing");
+    lua_pushnumber(L, capture_run(node_captures(node(L)), argv, mailbox(L)));
+    return 1;
 }
 
 /* ---- modules ---- */
@@ -306,7 +353,9 @@ binding_create(lua_State *L, struct node *n)
     static const luaL_Reg functions[] = {
         {"open", core_open},
         {"cancel_open", core_cancel_open},
+        {"answer_question", core_answer_question},
         {"close", core_close},
+        {"capture", core_capture},
         {"serve_modules", core_serve_modules},
         {"take_question", core_take_question},
         {"configure", core_configure},
@@ -345,6 +394,7 @@ binding_destroy(struct binding *b)
         return;
     binding_end_threads(b);
     shared_leave(node_modules(b->node), vm_mailbox(b->vm));
+    ask_forget(vm_mailbox(b->vm));
     vm_detach(b->vm);
     free(b);
 }

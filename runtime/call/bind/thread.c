@@ -14,11 +14,11 @@
 #include <lauxlib.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "bind_private.h"
 #include "mem.h"
+#include "thread.h"
 
 #define STACK_SIZE \
     (1u << 20) /* Lua's own stacks are on the heap; user code may call any C library */
@@ -144,23 +144,6 @@ binding_end_threads(struct binding *b)
         join(t);
 }
 
-static int
-spawn(struct thread *t)
-{
-    pthread_attr_t attr;
-    sigset_t all, old;
-    int rc;
-
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_SIZE);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&t->pthread, &attr, run, t);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
-    return rc;
-}
-
 static struct thread *
 thread_create(struct binding *starter, lua_State *L)
 {
@@ -202,7 +185,7 @@ core_thread_start(lua_State *L)
     lua_settop(new, 0);
     lua_pushlstring(new, setup, setup_size);
     lua_pushlstring(new, call, call_size);
-    rc = spawn(t);
+    rc = thread_start(&t->pthread, STACK_SIZE, run, t);
     if (rc != 0) {
         lua_close(new);
         thread_free(t);

@@ -1,0 +1,88 @@
+--- A program at a terminal, for specs: a window of a tmux of its own, with somebody who types.
+
+local lab = require "spec.support.lab"
+local remote = require "spec.support.remote"
+
+local terminal = {}
+
+---@class spec.Terminal
+---@field package socket string
+---@field package dir string
+local Terminal = {}
+Terminal.__index = Terminal
+
+local PRELUDE = [[
+local orrery = require "orrery"
+local function say(...) io.stdout:write(table.concat({ ... }, " "), "\n") io.stdout:flush() end
+]]
+
+-- What runs in the window: the program, then its status, and, once it is so, that what is typed is shown.
+local SCRIPT = [[
+trap : INT
+for last; do :; done
+if [ "$last" = background ]; then
+    set -m
+    "$ORRERY_BUILD/orrery" run "$@" &
+    wait
+else
+    (exec sh -c 'echo $$ >"$0.pid"; exec "$ORRERY_BUILD/orrery" run "$@"' "$0" "$@")
+fi
+echo "ended $?"
+until stty -a | grep -qe ' echo '; do sleep 0.01; done
+echo "the echo is on"
+exec sleep 1000000
+]]
+
+local function tmux(self, ...)
+    local code, out, err = lab.run { "tmux", "-S", self.socket, "-f", "/dev/null", ... }
+    if code ~= 0 then error("tmux: " .. err, 3) end
+    return out
+end
+
+--- Starts a program. It has `orrery` and `say(...)`, which writes a line. An argument "background" at the
+--- end starts it in the background.
+---@param text string Lua
+---@param ... string arguments
+---@return spec.Terminal
+function terminal.start(text, ...)
+    local dir = remote.directory()
+    local self = setmetatable({ dir = dir, socket = dir .. "/tmux" }, Terminal)
+    remote.write(dir .. "/program.lua", PRELUDE .. text)
+    remote.write(dir .. "/script", SCRIPT)
+    tmux(self, "new-session", "-d", "-x", "300", "-y", "50", "bash", dir .. "/script", dir .. "/program.lua", ...)
+    return self
+end
+
+--- All that is on the screen, without the space at the ends of lines.
+---@return string
+function Terminal:screen()
+    return (tmux(self, "capture-pane", "-p"):gsub(" +\n", "\n"))
+end
+
+--- Waits until a text is on the screen.
+---@param text string plain; where it ends in spaces, without these
+function Terminal:await(text)
+    text = text:gsub(" +\n", "\n"):gsub(" +$", "")
+    local ok = pcall(remote.eventually, text, function() return self:screen():find(text, 1, true) end, 20)
+    if not ok then error(("%q is not on the screen:\n%s"):format(text, self:screen()), 2) end
+end
+
+---@param text string
+function Terminal:type(text)
+    tmux(self, "send-keys", "-l", (text:gsub("\n", "")))
+    if text:find "\n" then self:key "Enter" end
+end
+
+---@param name string as tmux calls it: "C-c"
+function Terminal:key(name) tmux(self, "send-keys", name) end
+
+--- Of the program.
+---@return integer
+function Terminal:pid() return tonumber(remote.slurp(self.dir .. "/script.pid")) end
+
+function Terminal:finish()
+    tmux(self, "kill-server")
+    remote.remove(self.dir)
+end
+
+return terminal

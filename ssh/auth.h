@@ -1,0 +1,51 @@
+/*
+ * What the files of logging in share: auth.c goes through the methods, auth_keys.c has keys of an agent
+ * and of files, auth_words.c has passwords and keyboard-interactive.
+ */
+#ifndef ORRERY_SSH_AUTH_H
+#define ORRERY_SSH_AUTH_H
+
+#include "internal.h"
+
+/* On the connecting thread's stack. */
+struct auth {
+    struct ssh_attempt *a;
+    char *allowed;    /* by the server, as far as is known */
+    struct buf tried; /* "agent key "x" (refused), ..." */
+    bool done;        /* we are in */
+    bool progress;    /* the server has accepted one step, and wants more */
+    bool refused;     /* the server said no to something that it was shown */
+    bool ended;       /* the server has had enough, and closed the connection */
+    bool declined;    /* who was asked gave no answer: no more questions */
+
+    bool loaded; /* the keys */
+    struct agent agent;
+    bool *offered; /* per key of the agent */
+    struct keyfile *files;
+    size_t file_count;
+    bool *spent; /* per file */
+
+    const char *password; /* not tried yet in this method, or NULL */
+    int attempt;          /* of keyboard-interactive */
+    int prompts;          /* that the conversation has had */
+    bool unanswered;      /* one of them nobody could be asked about */
+};
+
+/* Adds to what was tried. A kind ("agent key") puts the name in quotes. */
+void auth_note(struct auth *u, const char *result, const char *kind, const char *name);
+void auth_succeed(struct auth *u, const char *how, const char *name);
+/*
+ * The server said no, which is also what it says when that was right and another step is to follow:
+ * asks it what it allows now. Sets progress, or refused; ended if the connection did not survive that.
+ */
+int auth_look_again(struct auth *u) must_check;
+
+/* After a failure of libssh2's: has the server ended the connection? That is a refusal, too. */
+bool auth_ended(struct auth *u, int rc);
+
+int auth_keys(struct auth *u) must_check;
+void auth_keys_fini(struct auth *u);
+int auth_password(struct auth *u) must_check;
+int auth_keyboard(struct auth *u) must_check;
+
+#endif
