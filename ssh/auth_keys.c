@@ -283,22 +283,35 @@ ask_passphrase(struct auth *u, const struct keyfile *k, const char *question)
     return KEY_DONE;
 }
 
+/* The question that several connections may have. */
+static char *
+question_about(const struct keyfile *k)
+{
+    return xasprintf("passphrase of %s", k->path);
+}
+
+static enum progress
+use_known(struct auth *u, const struct keyfile *k, const char *question, char *answer)
+{
+    enum progress got = show(u, k, answer);
+
+    if (got == KEY_UNSIGNED) /* the file has another one by now */
+        once_forget(question, answer);
+    secret_free(answer);
+    return got;
+}
+
 /* With a passphrase that this process knows already, or by asking for it. */
 static enum progress
 use_passphrase(struct auth *u, const struct keyfile *k)
 {
-    char *question = xasprintf("passphrase of %s", k->path), *answer = NULL;
+    char *question = question_about(k), *answer = NULL;
     enum progress got = KEY_UNSIGNED;
 
     while (got == KEY_UNSIGNED) {
         switch (attempt_claim(u->a, question, &answer)) {
         case ONCE_MINE: got = ask_passphrase(u, k, question); break;
-        case ONCE_KNOWN:
-            got = show(u, k, answer);
-            if (got == KEY_UNSIGNED) /* the file has another one by now */
-                once_forget(question, answer);
-            secret_free(answer);
-            break;
+        case ONCE_KNOWN: got = use_known(u, k, question, answer); break;
         case ONCE_REFUSED:
             auth_note(u, "no passphrase was given", "", k->path);
             got = KEY_DONE;
@@ -310,28 +323,38 @@ use_passphrase(struct auth *u, const struct keyfile *k)
     return got;
 }
 
+/* Nobody can be asked; somebody else may have been. */
+static enum progress
+use_known_only(struct auth *u, const struct keyfile *k, const char *why)
+{
+    char *question = question_about(k), *answer = once_peek(question);
+    enum progress got = answer ? use_known(u, k, question, answer) : KEY_UNSIGNED;
+
+    free(question);
+    if (got == KEY_UNSIGNED)
+        auth_note(u, why, "", k->path);
+    return got == KEY_UNSIGNED ? KEY_DONE : got;
+}
+
 static enum progress
 try_encrypted(struct auth *u, const struct keyfile *k)
 {
     struct ssh_question q = {
         .kind = SSH_ASK_PASSPHRASE, .subject = k->path, .text = "", .detail = "", .attempt = 1};
-    const char *passphrase = u->a->o->passphrase;
+    const struct ssh_options *o = u->a->o;
     enum progress got = KEY_UNSIGNED;
     struct err err;
 
-    if (passphrase)
-        got = show(u, k, passphrase);
+    if (o->passphrase)
+        got = show(u, k, o->passphrase);
     if (got != KEY_UNSIGNED)
         return got;
-    if (u->declined || !attempt_can_ask(u->a, &q, &err)) {
-        auth_note(u,
-            passphrase         ? "wrong passphrase"
-                : u->a->o->ask ? err.msg
-                               : "passphrase needed",
-            "", k->path);
-        return KEY_DONE;
-    }
-    if (!passphrase)
+    if (!attempt_can_ask(u->a, &q, &err))
+        return use_known_only(u, k,
+            o->passphrase ? "wrong passphrase"
+                : o->ask  ? err.msg
+                          : "passphrase needed");
+    if (!o->passphrase)
         got = offer(u, k);
     return got == KEY_UNSIGNED ? use_passphrase(u, k) : got;
 }

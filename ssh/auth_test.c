@@ -126,6 +126,9 @@ test_passphrase(void **state)
     assert_string_equal(person.last.subject, path("enc_ed25519"));
     assert_has(person.last.text, "enc_ed25519' (for web1): ");
     assert_connects(&o); /* known from now on */
+    o.ask = ask_nobody;
+    assert_connects(&o);
+    o.ask = ask;
     assert_int_equal(atomic_load(&person.asked), 3);
     /* Another one by now. */
     shell("ssh-keygen -q -p -P secret -N other -f %s >/dev/null", path("enc_ed25519"));

@@ -21,7 +21,8 @@ expired(struct auth *u)
     struct ssh_attempt *a = u->a;
 
     return a->code = err_set(a->err, ERR_AUTH,
-               "the password of user %s on %s has expired, and must be changed before anything else: "
+               "the password of user %s on %s has expired, and must be changed before anything "
+               "else: "
                "log in with ssh -p %s %s@%s",
                a->o->user, a->peer, a->o->port, a->o->user, a->o->host);
 }
@@ -268,7 +269,8 @@ auth_keyboard(struct auth *u)
     if (u->prompts == 0)
         auth_note(u, "it asks for nothing, and refuses", method, "");
     else if (u->unanswered)
-        auth_note(u, u->declined ? "no answer was given" : "it asks for more than a password", method, "");
+        auth_note(u, u->declined ? "no answer was given" : "it asks for more than a password",
+            method, "");
     else
         auth_note(u, "refused", method, "");
     return 0;

@@ -223,7 +223,8 @@ fail_revoked(struct ssh_attempt *a, const struct key *key, const struct place *a
     char *file = quoted(at->file);
 
     err_set(a->err, ERR_HOSTKEY_REVOKED,
-        "the host key of %s, %s %s, is revoked by %s line %d: whoever has it may not be that host. If "
+        "the host key of %s, %s %s, is revoked by %s line %d: whoever has it may not be that host. "
+        "If "
         "the line is wrong: sed -i %dd %s",
         a->peer, key->type, key->fingerprint, at->file, at->line, at->line, file);
     free(file);
@@ -272,14 +273,16 @@ fail_authority(struct ssh_attempt *a, const struct key *key, const struct search
 
 /* `nobody`: why nobody was asked, or NULL. */
 static int
-fail_unknown(struct ssh_attempt *a, const struct key *key, const struct search *s, const char *nobody)
+fail_unknown(
+    struct ssh_attempt *a, const struct key *key, const struct search *s, const char *nobody)
 {
     const char *file = first_file(a->o);
     char *add = how_to_add(a, key, s->name, file ? file : "~/.ssh/known_hosts");
 
-    err_set(a->err, ERR_HOSTKEY, "the host key of %s, %s %s, is not known%s%s%s%s. If that is its fingerprint: %s",
-        a->peer, key->type, key->fingerprint, file ? " (not in " : "", file ? file : "",
-        file ? ")" : "", nobody ? nobody : "", add);
+    err_set(a->err, ERR_HOSTKEY,
+        "the host key of %s, %s %s, is not known%s%s%s%s. If that is its fingerprint: %s", a->peer,
+        key->type, key->fingerprint, file ? " (not in " : "", file ? file : "", file ? ")" : "",
+        nobody ? nobody : "", add);
     free(add);
     return ERR_HOSTKEY;
 }
@@ -372,8 +375,9 @@ ask_person(struct ssh_attempt *a, const struct key *key, struct err *err)
 {
     enum { TRIES = 3 };
     char *detail = describe_unknown(a, key), *answer;
-    char *text = xasprintf("%s: Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
-        a->o->name ? a->o->name : a->o->host);
+    char *text =
+        xasprintf("%s: Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
+            a->o->name ? a->o->name : a->o->host);
     struct ssh_question q = {.kind = SSH_ASK_HOSTKEY,
         .subject = key->fingerprint,
         .text = text,
@@ -399,7 +403,8 @@ ask_person(struct ssh_attempt *a, const struct key *key, struct err *err)
 
 /* The question is this thread's, but the one before may have got an answer to it. */
 static int
-ask_unless_added(struct ssh_attempt *a, const struct key *key, const struct search *s, bool *refused)
+ask_unless_added(
+    struct ssh_attempt *a, const struct key *key, const struct search *s, bool *refused)
 {
     struct adding add = {.o = a->o};
     struct err err = {0};

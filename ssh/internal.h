@@ -80,8 +80,8 @@ struct ssh_session {
     bool sent_eof;
     int failure; /* the last fatal libssh2 error, 0 if none */
     char failure_text[128];
-    char goodbye[128];    /* what the server's SSH_MSG_DISCONNECT said */
-    char greeting[80];    /* the first bytes it ever sent, printable */
+    char goodbye[128]; /* what the server's SSH_MSG_DISCONNECT said */
+    char greeting[80]; /* the first bytes it ever sent, printable */
     struct auth *auth; /* borrowed while keyboard-interactive runs */
     bool wipes;        /* while logging in: what libssh2 frees is overwritten, it may be a secret */
     bool untrusted;    /* strict=no let a changed host key pass: no passwords */
@@ -172,8 +172,8 @@ int resolve(
  * As o->ask, with q->host filled in; the time that it takes is added to the deadline. ERR_CREDENTIALS: nobody
  * can be asked. a->code is set where the attempt was cancelled meanwhile.
  */
-int attempt_ask(struct ssh_attempt *a, struct ssh_question *q, char **answer,
-    struct err *err) must_check;
+int attempt_ask(
+    struct ssh_attempt *a, struct ssh_question *q, char **answer, struct err *err) must_check;
 /* Could somebody be asked that? If not, err says what there is not. */
 bool attempt_can_ask(struct ssh_attempt *a, struct ssh_question *q, struct err *err);
 /* once_claim, with the time added to the deadline and the error of a cancellation set. */

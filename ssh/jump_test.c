@@ -72,9 +72,9 @@ entries(const char *directory)
     return n;
 }
 
-/* Connections to a port, as their client sees them. */
+/* Connections to a port that are in this state, as their client sees them. */
 static int
-connections(const char *port)
+in_state(const char *port, unsigned wanted)
 {
     FILE *f = fopen("/proc/net/tcp", "r");
     char line[512];
@@ -84,10 +84,16 @@ connections(const char *port)
     assert_non_null(f);
     while (fgets(line, sizeof line, f))
         if (sscanf(line, " %*d: %*8x:%*4x %*8x:%4x %2x", &remote, &state) == 2 &&
-            remote == (unsigned)atoi(port) && state == 1)
+            remote == (unsigned)atoi(port) && state == wanted)
             n++;
     fclose(f);
     return n;
+}
+
+static int
+connections(const char *port)
+{
+    return in_state(port, 1);
 }
 
 static void
@@ -98,6 +104,18 @@ await_connections(const char *port, int n)
     while (connections(port) != n) {
         if (clock_ms() > deadline)
             fail_msg("%d connections to port %s, not %d", connections(port), port, n);
+        poll(NULL, 0, 2);
+    }
+}
+
+/* Until the jump host's server asks for a connection to the silent port, as more do than the test itself. */
+static void
+await_asking(const struct silence *s, int before)
+{
+    int64_t deadline = clock_ms() + PATIENCE_MS;
+
+    while (in_state(s->port, 2) <= before) {
+        assert_true(clock_ms() < deadline);
         poll(NULL, 0, 2);
     }
 }
@@ -460,19 +478,12 @@ static void
 test_silent_target(void **state)
 {
     struct ssh_options jump = jump_options(), o = target_options(&jump), dead = o;
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    char port[8];
-    int fd = listen_somewhere(port, -1), full[64];
     struct transport *t = must_connect(&o);
+    struct silence s;
     struct worker a, b;
 
-    listen(fd, 0);
-    in.sin_port = htons((uint16_t)atoi(port));
-    for (int i = 0; i < 64; i++) {
-        full[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        (void)connect(full[i], (struct sockaddr *)&in, sizeof in);
-    }
-    dead.port = port;
+    silence_start(&s);
+    dead.port = s.port;
     worker_start(&a, &dead);
     worker_start(&b, &o);
     pthread_join(b.thread, NULL);
@@ -483,9 +494,29 @@ test_silent_target(void **state)
     assert_int_equal(a.err.code, ERR_TIMEOUT);
     assert_has(a.err.msg, "jump1 has no connection to 127.0.0.1 port");
     pump_echo(t, 100000);
-    for (int i = 0; i < 64; i++)
-        close(full[i]);
-    close(fd);
+    silence_end(&s);
+}
+
+/* Nor does it keep the connection once nobody waits for it any more, though it cannot be taken back. */
+static void
+test_silent_target_is_given_up(void **state)
+{
+    struct ssh_options jump = jump_options(), o = target_options(&jump);
+    struct silence s;
+    struct worker a;
+    int asking;
+
+    silence_start(&s);
+    asking = in_state(s.port, 2);
+    o.port = s.port;
+    worker_start(&a, &o);
+    await_connections(gate.port, 1);
+    await_asking(&s, asking);
+    atomic_store(&a.cancel, true);
+    pthread_join(a.thread, NULL);
+    assert_int_equal(a.err.code, ERR_CANCELLED);
+    await_connections(gate.port, 0);
+    silence_end(&s);
 }
 
 static void
@@ -585,6 +616,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_first_of_two_jumps_dies, each, each_end),
         cmocka_unit_test_setup_teardown(test_cancelled, each, each_end),
         cmocka_unit_test_setup_teardown(test_silent_target, each, each_end),
+        cmocka_unit_test_setup_teardown(test_silent_target_is_given_up, each, each_end),
         cmocka_unit_test_setup_teardown(test_pool_ends_first, each, each_end),
         cmocka_unit_test_setup_teardown(test_echo, each, each_end),
         cmocka_unit_test_setup_teardown(test_echo_with_rekeys, each, each_end),

@@ -313,7 +313,7 @@ open_through(struct jump *j, struct ssh_attempt *a, bool mine, int *fd)
     q->work.fn = relay_open;
     q->jump = j;
     q->host = xstrdup(a->o->host);
-    q->port = atoi(a->o->port);
+    q->port = (int)strtol(a->o->port, NULL, 10);
     q->fd = -1;
     loop_defer(a->pool->loop, &q->work);
     return opening_await(q, a, mine, fd);

@@ -1,9 +1,11 @@
 /*
  * For the tests: pumps bytes through a transport whose far side sends them back, and looks at each that
- * comes. Several threads may do so at once. After sshd_fixture.h.
+ * comes. Several threads may do so at once.
  */
 #ifndef ORRERY_PUMP_TEST_H
 #define ORRERY_PUMP_TEST_H
+
+#include "sshd_fixture.h"
 
 /* The byte at a position of the stream, such that neither loss nor repetition nor exchange of any
  * piece can go unnoticed. */
@@ -77,7 +79,7 @@ pump_in(struct pump *p, bool *ended)
 }
 
 /* Takes the transport, whose command is `cat` or does as much. */
-static void
+__attribute__((unused)) static void
 pump_echo(struct transport *t, uint64_t total)
 {
     struct pump *p = xcalloc(1, sizeof *p);
@@ -109,7 +111,7 @@ pump_echo(struct transport *t, uint64_t total)
     free(p);
 }
 
-static uint64_t
+__attribute__((unused)) static uint64_t
 megabytes(void)
 {
     const char *more = getenv("ORRERY_TEST_MB"); /* 200 by hand; less where each byte costs more */

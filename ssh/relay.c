@@ -69,7 +69,9 @@ push_down(struct tunnel *t)
 
     if (n > 0)
         buf_consume(&t->down, (size_t)n);
-    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+    if (buf_len(&t->down) == 0)
+        buf_fini(&t->down);
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
         t->gone = true;
     if (t->remote_eof && !t->shut && buf_len(&t->down) == 0) {
         shutdown(t->local.fd, SHUT_WR);
@@ -123,43 +125,55 @@ look_after(struct tunnel *t)
         t->gone = true;
 }
 
-/* False if there was nothing. */
-static bool
-take(struct tunnel *t)
+/* How much came, into `data`; 0 if nothing did. */
+static size_t
+take(struct tunnel *t, uint8_t *data)
 {
-    ssize_t n = recv(t->local.fd, buf_reserve(&t->up, PIECE), PIECE, MSG_DONTWAIT);
+    ssize_t n = recv(t->local.fd, data, PIECE, MSG_DONTWAIT);
 
-    if (n > 0) {
-        buf_commit(&t->up, (size_t)n);
-        return true;
-    }
     if (n == 0) {
         t->local_eof = true;
         look_after(t);
-    } else if (errno != EAGAIN && errno != EINTR) {
+    } else if (n < 0 && errno != EAGAIN && errno != EINTR) {
         t->gone = true;
     }
-    return false;
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* How much the channel takes now. What is refused must be repeated as it is. */
+static size_t
+write_up(struct tunnel *t, const uint8_t *data, size_t n)
+{
+    struct ssh_session *s = t->jump->s;
+    size_t done = 0;
+
+    while (done < n && !s->failure && libssh2_channel_window_write(t->channel) > 0) {
+        ssize_t rc = libssh2_channel_write(t->channel, (const char *)data + done, n - done);
+
+        if (is_refused(t->jump, rc))
+            break;
+        done += (size_t)rc;
+        if (!s->full && buf_len(&s->out) > SSH_QUEUE_LIMIT)
+            (void)session_flush(s);
+    }
+    return done;
 }
 
 static void
 send_up(struct tunnel *t)
 {
-    struct ssh_session *s = t->jump->s;
+    uint8_t *data = t->jump->pool->scratch + SSH_STAGE;
+    size_t n = buf_len(&t->up);
 
-    while (!s->failure) {
-        ssize_t rc;
+    if (n > 0)
+        buf_consume(&t->up, write_up(t, buf_head(&t->up), n));
+    if (buf_len(&t->up) == 0)
+        buf_fini(&t->up);
+    while (!t->jump->s->failure && may_take(t) && (n = take(t, data)) > 0) {
+        size_t done = write_up(t, data, n);
 
-        if (buf_len(&t->up) == 0 && !(may_take(t) && take(t)))
-            break;
-        if (libssh2_channel_window_write(t->channel) == 0)
-            break;
-        rc = libssh2_channel_write(t->channel, (char *)buf_head(&t->up), buf_len(&t->up));
-        if (is_refused(t->jump, rc))
-            break;
-        buf_consume(&t->up, (size_t)rc);
-        if (!s->full && buf_len(&s->out) > SSH_QUEUE_LIMIT)
-            (void)session_flush(s);
+        if (done < n)
+            buf_append(&t->up, data + done, n - done);
     }
     if (t->local_eof && !t->sent_eof && !t->gone && buf_len(&t->up) == 0)
         t->sent_eof = libssh2_channel_send_eof(t->channel) != LIBSSH2_ERROR_EAGAIN;
@@ -407,19 +421,33 @@ open_next(struct jump *j)
     }
 }
 
-/* A host that does not answer must not keep others from theirs. */
+/*
+ * A host that does not answer must not keep others from theirs, nor the connection once nobody waits for
+ * anything any more: libssh2 cannot take the request back.
+ */
 static void
 on_patience(struct loop_timer *timer)
 {
     struct jump *j = owner_of(timer, struct jump, patience);
     struct opening *q;
+    bool alone;
 
-    log_info("ssh", "the jump host %s waits for %s port %d: others use another connection to it",
+    log_debug("ssh", "the jump host %s waits for %s port %d: others use another connection to it",
         j->way->host, j->opening->host, j->opening->port);
     jump_hide(j);
     while ((q = TAILQ_FIRST(&j->queue))) {
         TAILQ_REMOVE(&j->queue, q, link);
         give_up(j, q, true, "");
+    }
+    pthread_mutex_lock(&j->pool->lock);
+    alone = j->opening->abandoned && j->users == 1;
+    pthread_mutex_unlock(&j->pool->lock);
+    if (alone) {
+        q = j->opening;
+        j->opening = NULL;
+        give_up(j, q, false, "");
+    } else {
+        loop_timer_set(&j->patience, LOOK_MS);
     }
 }
 

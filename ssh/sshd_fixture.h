@@ -110,6 +110,34 @@ listen_somewhere(char port[8], int backlog)
     return fd;
 }
 
+/* A port that the kernel answers nothing on: its backlog is full. */
+struct silence {
+    char port[8];
+    int fd, full[64];
+};
+
+__attribute__((unused)) static void
+silence_start(struct silence *s)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    s->fd = listen_somewhere(s->port, -1);
+    listen(s->fd, 0);
+    in.sin_port = htons((uint16_t)atoi(s->port));
+    for (int i = 0; i < 64; i++) {
+        s->full[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(s->full[i], (struct sockaddr *)&in, sizeof in);
+    }
+}
+
+__attribute__((unused)) static void
+silence_end(struct silence *s)
+{
+    for (int i = 0; i < 64; i++)
+        close(s->full[i]);
+    close(s->fd);
+}
+
 __attribute__((unused)) static void
 sshd_stop(void)
 {

@@ -64,34 +64,6 @@ resolve(struct ssh_attempt *a, const struct ssh_wait *w, int64_t ms, struct addr
     return 0;
 }
 
-/* A port that the kernel answers nothing on: its backlog is full. */
-struct silence {
-    char port[8];
-    int fd, full[64];
-};
-
-static void
-silence_start(struct silence *s)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-
-    s->fd = listen_somewhere(s->port, -1);
-    listen(s->fd, 0);
-    in.sin_port = htons((uint16_t)atoi(s->port));
-    for (int i = 0; i < 64; i++) {
-        s->full[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        (void)connect(s->full[i], (struct sockaddr *)&in, sizeof in);
-    }
-}
-
-static void
-silence_end(struct silence *s)
-{
-    for (int i = 0; i < 64; i++)
-        close(s->full[i]);
-    close(s->fd);
-}
-
 static void
 test_addresses_race(void **state)
 {
@@ -309,6 +281,38 @@ test_proxy_dies(void **state)
     buf_fini(&error);
 }
 
+/* Even if there is no time to end it: it sees the end of its input. */
+static void
+test_proxy_ends_with_us(void **state)
+{
+    struct ssh_options o = usual_options();
+    int64_t deadline = clock_ms() + 20000;
+    int ready[2];
+    pid_t us, proxy;
+    char c;
+
+    o.proxy_command = bridge("echo $$ >proxy_pid;", "");
+    assert_int_equal(pipe(ready), 0);
+    us = fork();
+    if (us == 0) {
+        if (chdir(lab.dir) == 0 && ssh_connect(NULL, &o, NULL, NULL, NULL))
+            (void)!write(ready[1], "", 1);
+        pause();
+        _exit(0);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    close(ready[0]);
+    proxy = (pid_t)strtol(first_line(path("proxy_pid")), NULL, 10);
+    assert_int_equal(kill(proxy, 0), 0);
+    kill(us, SIGKILL);
+    waitpid(us, NULL, 0);
+    while (kill(proxy, 0) == 0) {
+        assert_true(clock_ms() < deadline);
+        poll(NULL, 0, 2);
+    }
+}
+
 /* ---- servers ---- */
 
 /* One who could log in, and does not. The fixture's own connection may be in its way for a while. */
@@ -402,6 +406,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_proxy_fails, each, each_end),
         cmocka_unit_test_setup_teardown(test_proxy_stays, each, each_end),
         cmocka_unit_test_setup_teardown(test_proxy_dies, each, each_end),
+        cmocka_unit_test_setup_teardown(test_proxy_ends_with_us, each, each_end),
         cmocka_unit_test_setup_teardown(test_busy_server, each, each_end),
         cmocka_unit_test_setup_teardown(test_busy_server_recovers, each, each_end),
         cmocka_unit_test_setup_teardown(test_environment, each, each_end),

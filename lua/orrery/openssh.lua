@@ -20,15 +20,13 @@ local function refuse(text, ...)
     Error.raise { code = "option", message = "ssh: " .. text:format(...), at = Error.at() }
 end
 
--- ssh(1) would read them from a terminal, or from a program that is told where to find them: that is not
--- to be a file, an environment, or a command line.
-local function check_secrets(opts)
-    for _, name in ipairs { "password", "passphrase" } do
-        if opts[name] then
-            refuse("option '%s' cannot be used with transport = \"openssh\": use a key that needs none, "
-                .. "an agent, or the default transport", name)
-        end
-    end
+-- ssh(1) asks by way of us (runtime/call/askpass.h), so what the script gives is in no file, environment or
+-- command line.
+local function asking(opts)
+    local given = opts.password or opts.passphrase
+    return {
+        askpass = opts.ask ~= false or given ~= nil, password = opts.password, passphrase = opts.passphrase,
+    }
 end
 
 -- File names on ssh's command line have tokens and variables in them, and no way to quote those.
@@ -79,14 +77,20 @@ local SAME = {
     { "macs", "MACs" }, { "host_key_algorithms", "HostKeyAlgorithms" },
 }
 
+-- What a configuration may say of the program ssh, and would leave it without a command or its input. Old
+-- versions of ssh do not know these words, but then no configuration has them.
+local STAYS = { sessiontype = "SessionType=default", stdinnull = "StdinNull=no",
+    forkafterauthentication = "ForkAfterAuthentication=no" }
+
 local function yes_no(value) return value and "yes" or "no" end
 
 --- What is asked for wins over the configuration: ssh(1) takes the first value that it meets.
 ---@param host string
 ---@param opts orrery.SshOptions
 ---@param set_env? string[] all that is to be set, the configuration's too
+---@param found table<string, string[]> what is configured
 ---@return string[] argv {} stands for the text that a shell is to run there
-local function command_line(host, opts, keepalive, set_env)
+local function command_line(host, opts, keepalive, set_env, found)
     local argv = { PROGRAM, "-T", "-x" }
     local function add(...)
         for _, word in ipairs { ... } do argv[#argv + 1] = word end
@@ -109,10 +113,17 @@ local function command_line(host, opts, keepalive, set_env)
     if opts.compression ~= nil then set("Compression", yes_no(opts.compression)) end
     if opts.set_env then set("SetEnv", assignments(set_env)) end
     if opts.connect_timeout then set("ConnectTimeout", math.ceil(opts.connect_timeout)) end
-    set("BatchMode", "yes")
+    if not asking(opts).askpass then
+        set("BatchMode", "yes")
+    elseif opts.ask == false then
+        set("NumberOfPasswordPrompts", 1) -- nobody has another one
+    end
     set("LogLevel", "INFO") -- quieter, it does not say why it failed
     set("RemoteCommand", "none")
     set("ClearAllForwardings", "yes")
+    for keyword, setting in pairs(STAYS) do
+        if found[keyword] then add("-o", setting) end
+    end
     -- A master that others use would outlive us. To use one that is there is fine.
     set("ControlMaster", "no")
     -- Were we killed while the network is silent, ssh would wait for ever.
@@ -129,18 +140,19 @@ end
 ---@param opts orrery.SshOptions checked; identity and known_hosts are lists
 ---@param config? orrery.SshConfig what is configured
 ---@param way? orrery.SshWay
----@return table request argv, bootstrap_timeout, explain
+---@return table request argv, bootstrap_timeout, explain, asking
 ---Raises "option" for what cannot be done in this way, "argument".
 function M.request(host, opts, config, way)
-    check_secrets(opts)
     ssh_config.check(host, opts)
     local keepalive = opts.keepalive or config and config.keepalive or KEEPALIVE
     local connect = opts.connect_timeout or config and config.connect_timeout or CONNECT
     return {
-        argv = command_line(host, opts, keepalive, way and way.set_env or assigned(opts.set_env)),
+        argv = command_line(host, opts, keepalive, way and way.set_env or assigned(opts.set_env),
+            way and way.found or {}),
         explain = function(err) return errors.explain(err, host) end,
         bootstrap_timeout = connect + (opts.handshake_timeout or HANDSHAKE)
             + (opts.bootstrap_timeout or BOOTSTRAP),
+        asking = asking(opts),
     }
 end
 

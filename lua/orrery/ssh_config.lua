@@ -212,10 +212,12 @@ end
 -- What the server is asked to put into the environment: SendEnv from ours, then SetEnv, then the option.
 local function environment(found, opts)
     local values = {}
-    for _, pattern in ipairs(found.sendenv or {}) do
-        for _, entry in ipairs(system.environment()) do
+    local ours = found.sendenv and system.environment() or {}
+    for _, wildcard in ipairs(found.sendenv or {}) do
+        local pattern = glob(wildcard)
+        for _, entry in ipairs(ours) do
             local name, value = entry:match("^([^=]+)=(.*)$")
-            if name and name:find(glob(pattern)) then values[name] = value end
+            if name and name:find(pattern) then values[name] = value end
         end
     end
     for _, entry in ipairs(found.setenv or {}) do

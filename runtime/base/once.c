@@ -30,7 +30,7 @@ find(const char *name)
 {
     struct question *q;
 
-    LIST_FOREACH (q, &questions, link)
+    LIST_FOREACH(q, &questions, link)
         if (strcmp(q->name, name) == 0)
             break;
     return q;
@@ -100,6 +100,20 @@ once_claim(const char *name, const atomic_bool *cancel, char **answer)
     drop_if_unused(q);
     pthread_mutex_unlock(&lock);
     return result;
+}
+
+char *
+once_peek(const char *name)
+{
+    char *answer = NULL;
+    struct question *q;
+
+    pthread_mutex_lock(&lock);
+    q = find(name);
+    if (q && q->answer)
+        answer = xstrdup(q->answer);
+    pthread_mutex_unlock(&lock);
+    return answer;
 }
 
 static void

@@ -163,7 +163,7 @@ ask_answer(uint32_t seq, const char *answer, const char *why)
     struct posted *p;
 
     pthread_mutex_lock(&lock);
-    LIST_FOREACH (p, &questions, link) {
+    LIST_FOREACH(p, &questions, link) {
         if (p->seq != seq || p->over)
             continue;
         p->over = true;
@@ -183,12 +183,12 @@ ask_forget(struct mailbox *mb)
     struct posted *p;
 
     pthread_mutex_lock(&lock);
-    LIST_FOREACH (p, &questions, link)
+    LIST_FOREACH(p, &questions, link)
         if (p->asker->mb == mb && !p->over) {
             p->over = true;
             err_set(&p->why, ERR_CANCELLED, "the script that was asked has ended");
         }
-    LIST_FOREACH (a, &askers, link)
+    LIST_FOREACH(a, &askers, link)
         if (a->mb == mb) {
             a->mb = NULL;
             mailbox_unref(mb);
@@ -204,14 +204,10 @@ static char *
 needs(const struct ssh_question *q)
 {
     switch (q->kind) {
-    case SSH_ASK_PASSPHRASE:
-        return xasprintf("%s needs a passphrase", q->subject);
-    case SSH_ASK_PASSWORD:
-        return xasprintf("%s needs a password", q->subject);
-    case SSH_ASK_PROMPT:
-        return xasprintf("%s wants answers", q->host);
-    case SSH_ASK_HOSTKEY:
-        break;
+    case SSH_ASK_PASSPHRASE: return xasprintf("%s needs a passphrase", q->subject);
+    case SSH_ASK_PASSWORD: return xasprintf("%s needs a password", q->subject);
+    case SSH_ASK_PROMPT: return xasprintf("%s wants answers", q->host);
+    case SSH_ASK_HOSTKEY: break;
     }
     return xasprintf("somebody has to say whether it is the right one");
 }

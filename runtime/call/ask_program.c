@@ -147,7 +147,8 @@ ask_program(const char *program, const struct ssh_question *q, const atomic_bool
     close(fd[1]);
     if (pid < 0) {
         close(fd[0]);
-        return err_errno(err, ERR_CREDENTIALS, -pid, "the askpass program %s does not run", program);
+        return err_errno(
+            err, ERR_CREDENTIALS, -pid, "the askpass program %s does not run", program);
     }
     read_all = read_answer(fd[0], cancel, text);
     if (!read_all)

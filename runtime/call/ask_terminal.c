@@ -218,8 +218,8 @@ read_line(int fd, const atomic_bool *cancel, char *line, struct err *err)
 }
 
 int
-ask_terminal(int fd, const struct ssh_question *q, const atomic_bool *cancel, char **answer,
-    struct err *err)
+ask_terminal(
+    int fd, const struct ssh_question *q, const atomic_bool *cancel, char **answer, struct err *err)
 {
     struct terminal t = {.fd = fd, .keeper_pipe = -1};
     char line[ASK_ANSWER_MAX + 1];

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,21 +17,22 @@
 #include "mem.h"
 #include "once.h"
 #include "pack.h"
+#include "thread.h"
 
 enum { NAME_BYTES = 16, REQUEST_MAX = 16 << 10, REQUEST_MS = 5000, ANCESTORS = 16, TRIES = 3 };
 
 /* [I] immutable, [L] loop role only, [T] of the thread while there is one, else [L] */
 struct askpass {
-    struct loop *loop;                /* [I] */
-    struct asker *asker;              /* [I] */
-    char *host;                       /* [I] */
+    struct loop *loop;                 /* [I] */
+    struct asker *asker;               /* [I] */
+    char *host;                        /* [I] */
     const char *password, *passphrase; /* [T] NULL once they were given */
-    const char *typed_password;       /* [T] the same for keyboard-interactive */
-    char *environment[4];             /* [I] */
-    int fd;                           /* [I] listens */
-    struct loop_fd watch;             /* [L] */
-    pid_t pid;                        /* [I] once it is watched */
-    void (*busy)(void *, bool);       /* [I] the same */
+    const char *typed_password;        /* [T] the same for keyboard-interactive */
+    char *environment[4];              /* [I] */
+    int fd;                            /* [I] listens */
+    struct loop_fd watch;              /* [L] */
+    pid_t pid;                         /* [I] once it is watched */
+    void (*busy)(void *, bool);        /* [I] the same */
     void *busy_arg;
 
     pthread_t thread;      /* [L] */
@@ -102,18 +102,12 @@ ask_passphrase(struct askpass *a, const struct ssh_question *q, char **answer, s
         return ask_key(a, q, answer, err);
     }
     switch (once_claim(name, &a->cancel, answer)) {
-    case ONCE_MINE:
-        a->key = name;
-        return ask_key(a, q, answer, err);
-    case ONCE_KNOWN:
-        a->known = xstrdup(*answer);
-        break;
+    case ONCE_MINE: a->key = name; return ask_key(a, q, answer, err);
+    case ONCE_KNOWN: a->known = xstrdup(*answer); break;
     case ONCE_REFUSED:
         rc = err_set(err, ERR_CANCELLED, "no passphrase was given for %s", q->subject);
         break;
-    case ONCE_CANCELLED:
-        rc = err_set(err, ERR_CANCELLED, "cancelled");
-        break;
+    case ONCE_CANCELLED: rc = err_set(err, ERR_CANCELLED, "cancelled"); break;
     }
     free(name);
     return rc;
@@ -147,7 +141,8 @@ count_attempt(struct askpass *a, struct ssh_question *q, const char *text)
     q->attempt = a->attempt = same ? before + 1 : 1;
     if (same)
         return;
-    settle_key(a, before < TRIES); /* ssh goes on to something else once it is right, or thrice wrong */
+    settle_key(
+        a, before < TRIES); /* ssh goes on to something else once it is right, or thrice wrong */
     secret_free(a->known);
     a->known = NULL;
     free(a->last);
@@ -155,8 +150,7 @@ count_attempt(struct askpass *a, struct ssh_question *q, const char *text)
 }
 
 static int
-find_answer(
-    struct askpass *a, const char *text, bool direct, char **answer, struct err *err)
+find_answer(struct askpass *a, const char *text, bool direct, char **answer, struct err *err)
 {
     struct ssh_question q = {.host = a->host};
     struct askpass_text parts;
@@ -292,15 +286,11 @@ static void
 on_question(struct loop_fd *f, int events)
 {
     struct askpass *a = owner_of(f, struct askpass, watch);
-    sigset_t all, old;
     int rc;
 
     loop_fd_watch(f, 0);
     a->work.fn = on_answered;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&a->thread, NULL, question_thread, a);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    rc = thread_start(&a->thread, 256u << 10, question_thread, a);
     if (rc) {
         log_error("askpass", "%s: cannot start a thread to ask with: %s", a->host, strerror(rc));
         return;
@@ -318,8 +308,8 @@ listen_abstract(const char *name, struct err *err)
 
     memcpy(un.sun_path + 1, name, n);
     if (fd < 0 ||
-        bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)) <
-            0 ||
+        bind(fd, (struct sockaddr *)&un,
+            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)) < 0 ||
         listen(fd, 8) < 0) {
         err_errno(err, ERR_SYSTEM, errno, "no socket for the questions of ssh");
         if (fd >= 0)

@@ -25,7 +25,8 @@ printable(const char *p, size_t n)
 
     for (char *c = out; *c; c++)
         if (((unsigned char)*c < ' ' && *c != '\n') || *c == 0x7f ||
-            ((unsigned char)*c >= 0x80 && (unsigned char)*c < 0xa0 && (c == out || !(c[-1] & 0x80))))
+            ((unsigned char)*c >= 0x80 && (unsigned char)*c < 0xa0 &&
+                (c == out || !(c[-1] & 0x80))))
             *c = '?';
     return out;
 }

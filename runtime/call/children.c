@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "askpass.h"
 #include "check.h"
 #include "clock.h"
 #include "guardian.h"
@@ -195,6 +196,7 @@ child_gone(struct child *c, const struct err *why)
 {
     struct children *cs = c->owner;
 
+    openreq_end_asking(c->request, false);
     report_failure(c, why);
     unguard(c);
     TAILQ_REMOVE(&cs->list, c, link);
@@ -234,6 +236,7 @@ greet(struct child *c, struct msg *m)
         log_info("children", "%s is up: %s on %s, pid %u, %llu bytes sent before", c->request->name,
             openreq_how(c->request), hello.hostname, hello.pid,
             (unsigned long long)stream_uploaded(c->stream));
+        openreq_end_asking(c->request, true);
         report_success(c, &hello);
     }
     hello_fini(&hello);
@@ -391,6 +394,35 @@ child_start(struct child *c)
     c->owner->connecting++;
 }
 
+/* A person is being asked: that counts for no deadline. */
+static void
+on_asking(void *arg, bool yes)
+{
+    struct child *c = arg;
+
+    if (c->stream)
+        stream_hold_deadline(c->stream, yes);
+}
+
+/* A command of this machine, or a local child. */
+static void
+child_spawn(struct child *c)
+{
+    struct children *cs = c->owner;
+
+    if (openreq_prepare(c->request, cs->loop, &c->why) == 0)
+        c->transport = open_transport(c);
+    if (!c->transport) {
+        child_gone(c, &c->why);
+        return;
+    }
+    if (openreq_needs_guard(c->request))
+        guard(c);
+    if (openreq_askpass(c->request))
+        askpass_watch(openreq_askpass(c->request), process_pid(c->transport), on_asking, c);
+    child_boot(c);
+}
+
 static void
 child_opened(struct loop_work *w)
 {
@@ -402,13 +434,7 @@ child_opened(struct loop_work *w)
         err_set(&c->why, ERR_CLOSED, "the runtime is shutting down");
         child_gone(c, &c->why);
     } else if (!openreq_blocks(c->request)) {
-        c->transport = open_transport(c);
-        if (c->transport && openreq_needs_guard(c->request))
-            guard(c);
-        if (c->transport)
-            child_boot(c);
-        else
-            child_gone(c, &c->why);
+        child_spawn(c);
     } else {
         start_queued(cs);
     }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -12,6 +13,7 @@
 
 #include "await_test.h"
 #include "clock.h"
+#include "fake_ssh_test.h"
 #include "framer.h"
 #include "handshake.h"
 #include "mem.h"
@@ -319,63 +321,6 @@ test_cancel_while_booting(void **state)
 
 /* ---- SSH that connects as the test says ---- */
 
-static struct {
-    sem_t entered;
-    atomic_bool released;
-    atomic_int running, most;
-} fake;
-
-static void
-fake_reset(void)
-{
-    sem_init(&fake.entered, 0, 0);
-    fake.released = false;
-    fake.running = fake.most = 0;
-}
-
-/* Host "refuses": blocks until released or cancelled, then fails. Host "late": blocks until cancelled,
- * and connects all the same. */
-static struct transport *
-fake_connect(struct ssh_pool *pool, const struct ssh_options *o, const atomic_bool *cancel,
-    struct ssh_report *report, struct err *err)
-{
-    static const struct timespec nap = {0, 1000000};
-    int now = ++fake.running, fds[2];
-
-    for (int most = fake.most; now > most;)
-        if (atomic_compare_exchange_weak(&fake.most, &most, now))
-            break;
-    sem_post(&fake.entered);
-    while (!*cancel && !fake.released)
-        nanosleep(&nap, NULL);
-    fake.running--;
-    if (strcmp(o->host, "late") == 0) {
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
-            abort();
-        close(fds[1]);
-        return process_adopt(fds[0], fds[0]);
-    }
-    if (*cancel)
-        err_set(err, ERR_CANCELLED, "cancelled");
-    else
-        err_set(err, ERR_AUTH, "%s: %s", o->name, strstr(o->command, "00ff") ? "no key" : "?");
-    return NULL;
-}
-
-static struct ssh_pool *
-fake_create(struct loop *loop)
-{
-    return (struct ssh_pool *)&fake;
-}
-
-static void
-fake_destroy(struct ssh_pool *pool)
-{
-    assert_ptr_equal(pool, &fake);
-}
-
-static const struct ssh_library fake_ssh = {fake_create, fake_destroy, fake_connect};
-
 static const struct ssh_options refuses = {.name = "web1", .host = "refuses"};
 static const struct ssh_options late = {.name = "web1", .host = "late"};
 
@@ -397,6 +342,7 @@ test_ssh_fails(void **state)
 
     fake.released = true;
     expect_failure(x, open_child(x, NULL, &refuses, 0), ERR_AUTH, "web1: no key");
+    assert_true(fake.nice > getpriority(PRIO_PROCESS, 0) || fake.nice == 19);
 }
 
 static void

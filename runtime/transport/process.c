@@ -402,8 +402,7 @@ child_main(const struct process_options *o, int sock, int err_fd, int report)
     if (o->cwd && chdir(o->cwd) < 0)
         c.cwd = true;
     else
-        execvpe(o->argv[0], (char *const *)(uintptr_t)o->argv,
-            (char *const *)(uintptr_t)o->env);
+        execvpe(o->argv[0], (char *const *)(uintptr_t)o->argv, (char *const *)(uintptr_t)o->env);
     c.errnum = errno;
     while (write(3, &c, sizeof c) < 0 && errno == EINTR)
         ;
