@@ -6,11 +6,12 @@
 #include "auth.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSPHRASES = 3 };
+enum { PASSPHRASES = 3, FEW_KEYS = 4 };
 
 /* What the sign callback needs. */
 struct signing {
@@ -24,6 +25,38 @@ enum progress {
     KEY_UNSIGNED, /* the server wants it, but there was no signature */
     KEY_BROKEN    /* the attempt is over, see a->code */
 };
+
+/* Which user's which key some server accepted last: a hash. */
+static atomic_uint_fast64_t accepted;
+
+static uint64_t
+hash_of(const struct auth *u, const uint8_t *blob, size_t n)
+{
+    uint64_t h = 14695981039346656037u; /* FNV-1a */
+
+    for (const char *p = u->a->o->user; *p; p++)
+        h = (h ^ (uint8_t)*p) * 1099511628211u;
+    h *= 1099511628211u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ blob[i]) * 1099511628211u;
+    return h;
+}
+
+/* Before the server was asked: is it the key for that? If not, none after it is. */
+static bool
+may_show(struct auth *u, const uint8_t *blob, size_t n)
+{
+    if (u->unasked && (!blob || hash_of(u, blob, n) != atomic_load(&accepted)))
+        u->shown = true;
+    return !u->unasked || !u->shown;
+}
+
+static void
+remember(struct auth *u, const uint8_t *blob, size_t n)
+{
+    if (blob)
+        atomic_store(&accepted, hash_of(u, blob, n));
+}
 
 static bool
 rsa_is_sha1(const char *type)
@@ -73,6 +106,7 @@ key_result(struct auth *u, int rc, const char *type, const char *kind, const cha
     struct ssh_attempt *a = u->a;
     char *text = NULL;
 
+    u->shown = true;
     if (a->code)
         return KEY_BROKEN;
     if (rc == 0) {
@@ -130,6 +164,8 @@ try_agent_key(struct auth *u, const struct agent_key *key)
     attempt_call(a, rc,
         libssh2_userauth_publickey(
             a->s->session, a->o->user, key->blob, key->blob_len, on_sign, &abstract));
+    if (rc == 0)
+        remember(u, key->blob, key->blob_len);
     got = key_result(u, rc, type, "agent key", key->comment);
     if (got == KEY_UNSIGNED)
         auth_note(u, "the agent does not sign", "agent key", key->comment);
@@ -139,7 +175,7 @@ try_agent_key(struct auth *u, const struct agent_key *key)
 static bool
 go_on(const struct auth *u, int rc)
 {
-    return rc == 0 && !u->done && !u->progress && !u->ended;
+    return rc == 0 && !u->done && !u->progress && !u->ended && !(u->unasked && u->shown);
 }
 
 /* The keys that files name, in their order, then the others. */
@@ -155,14 +191,14 @@ try_agent(struct auth *u)
             const struct agent_key *key = &u->agent.keys[j];
 
             if (key->blob_len != k->blob_len || memcmp(key->blob, k->blob, k->blob_len) ||
-                u->offered[j])
+                u->offered[j] || !may_show(u, key->blob, key->blob_len))
                 continue;
             u->offered[j] = u->spent[i] = true;
             rc = try_agent_key(u, key);
         }
     }
     for (size_t j = 0; j < u->agent.count && go_on(u, rc) && !u->a->o->identities_only; j++)
-        if (!u->offered[j]) {
+        if (!u->offered[j] && may_show(u, u->agent.keys[j].blob, u->agent.keys[j].blob_len)) {
             u->offered[j] = true;
             rc = try_agent_key(u, &u->agent.keys[j]);
         }
@@ -180,6 +216,8 @@ show(struct auth *u, const struct keyfile *k, const char *passphrase)
     attempt_call(a, rc,
         libssh2_userauth_publickey_frommemory(a->s->session, a->o->user, strlen(a->o->user),
             k->public, k->public ? strlen(k->public) : 0, k->text, k->text_len, passphrase));
+    if (rc == 0)
+        remember(u, k->blob, k->blob_len);
     return key_result(u, rc, k->type, "", k->path);
 }
 
@@ -245,22 +283,35 @@ ask_passphrase(struct auth *u, const struct keyfile *k, const char *question)
     return KEY_DONE;
 }
 
+/* The question that several connections may have. */
+static char *
+question_about(const struct keyfile *k)
+{
+    return xasprintf("passphrase of %s", k->path);
+}
+
+static enum progress
+use_known(struct auth *u, const struct keyfile *k, const char *question, char *answer)
+{
+    enum progress got = show(u, k, answer);
+
+    if (got == KEY_UNSIGNED) /* the file has another one by now */
+        once_forget(question, answer);
+    secret_free(answer);
+    return got;
+}
+
 /* With a passphrase that this process knows already, or by asking for it. */
 static enum progress
 use_passphrase(struct auth *u, const struct keyfile *k)
 {
-    char *question = xasprintf("passphrase of %s", k->path), *answer = NULL;
+    char *question = question_about(k), *answer = NULL;
     enum progress got = KEY_UNSIGNED;
 
     while (got == KEY_UNSIGNED) {
         switch (attempt_claim(u->a, question, &answer)) {
         case ONCE_MINE: got = ask_passphrase(u, k, question); break;
-        case ONCE_KNOWN:
-            got = show(u, k, answer);
-            if (got == KEY_UNSIGNED) /* the file has another one by now */
-                once_forget(question, answer);
-            secret_free(answer);
-            break;
+        case ONCE_KNOWN: got = use_known(u, k, question, answer); break;
         case ONCE_REFUSED:
             auth_note(u, "no passphrase was given", "", k->path);
             got = KEY_DONE;
@@ -272,28 +323,38 @@ use_passphrase(struct auth *u, const struct keyfile *k)
     return got;
 }
 
+/* Nobody can be asked; somebody else may have been. */
+static enum progress
+use_known_only(struct auth *u, const struct keyfile *k, const char *why)
+{
+    char *question = question_about(k), *answer = once_peek(question);
+    enum progress got = answer ? use_known(u, k, question, answer) : KEY_UNSIGNED;
+
+    free(question);
+    if (got == KEY_UNSIGNED)
+        auth_note(u, why, "", k->path);
+    return got == KEY_UNSIGNED ? KEY_DONE : got;
+}
+
 static enum progress
 try_encrypted(struct auth *u, const struct keyfile *k)
 {
     struct ssh_question q = {
         .kind = SSH_ASK_PASSPHRASE, .subject = k->path, .text = "", .detail = "", .attempt = 1};
-    const char *passphrase = u->a->o->passphrase;
+    const struct ssh_options *o = u->a->o;
     enum progress got = KEY_UNSIGNED;
     struct err err;
 
-    if (passphrase)
-        got = show(u, k, passphrase);
+    if (o->passphrase)
+        got = show(u, k, o->passphrase);
     if (got != KEY_UNSIGNED)
         return got;
-    if (u->declined || !attempt_can_ask(u->a, &q, &err)) {
-        auth_note(u,
-            passphrase         ? "wrong passphrase"
-                : u->a->o->ask ? err.msg
-                               : "passphrase needed",
-            "", k->path);
-        return KEY_DONE;
-    }
-    if (!passphrase)
+    if (!attempt_can_ask(u->a, &q, &err))
+        return use_known_only(u, k,
+            o->passphrase ? "wrong passphrase"
+                : o->ask  ? err.msg
+                          : "passphrase needed");
+    if (!o->passphrase)
         got = offer(u, k);
     return got == KEY_UNSIGNED ? use_passphrase(u, k) : got;
 }
@@ -334,7 +395,7 @@ load_files(struct auth *u)
         u->file_count++;
     u->files = xcalloc(u->file_count + 1, sizeof *u->files);
     u->spent = xcalloc(u->file_count + 1, sizeof *u->spent);
-    for (size_t i = 0; i < u->file_count; i++)
+    for (size_t i = 0; list && i < u->file_count; i++)
         keyfile_load(&u->files[i], list[i]);
 }
 
@@ -359,6 +420,23 @@ load(struct auth *u)
 }
 
 int
+auth_first_key(struct auth *u)
+{
+    size_t count;
+    int rc = load(u);
+
+    count = u->a->o->identities_only ? 0 : u->agent.count;
+    for (size_t i = 0; i < u->file_count; i++)
+        count += u->files[i].text || u->files[i].blob;
+    if (rc || count > FEW_KEYS)
+        return rc;
+    u->unasked = true;
+    rc = auth_keys(u);
+    u->unasked = false;
+    return rc;
+}
+
+int
 auth_keys(struct auth *u)
 {
     int rc = u->loaded ? 0 : load(u);
@@ -366,8 +444,12 @@ auth_keys(struct auth *u)
     if (rc == 0)
         rc = try_agent(u);
     for (size_t i = 0; i < u->file_count && go_on(u, rc); i++) {
-        if (u->spent[i])
+        const struct keyfile *k = &u->files[i];
+
+        if (u->spent[i] || (u->unasked && !k->text))
             continue;
+        if (!may_show(u, k->encrypted ? NULL : k->blob, k->blob_len))
+            break;
         u->spent[i] = true;
         rc = try_file(u, &u->files[i]);
     }

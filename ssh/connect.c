@@ -74,7 +74,8 @@ lost(struct ssh_attempt *a)
     if (!speaks_ssh(s))
         return err_set(
             a->err, code, "%s closed the connection before it sent an SSH banner", a->peer);
-    return err_set(a->err, code, "%s closed the connection during %s", a->peer, a->phase);
+    return err_set(a->err, code, "%s closed the connection during %s%s", a->peer, a->phase,
+        code == ERR_AUTH ? "; has the account expired? The server's log may say more" : "");
 }
 
 int

@@ -91,7 +91,8 @@ struct ssh_options {
     int password_prompts;       /* how often a password is asked for; 0: 3 */
     ssh_ask ask;                /* or NULL: nobody can be asked */
     void *ask_arg;
-    int64_t connect_ms;   /* deadline for TCP, per address; 0: 15 s */
+    bool openssh_next;  /* ssh(1) tries next what it could do better: nobody is asked before that */
+    int64_t connect_ms; /* deadline for TCP, per address; 0: 15 s */
     int64_t handshake_ms; /* deadline for key exchange + auth + exec; 0: 30 s */
     const char *command;  /* exec request */
 };

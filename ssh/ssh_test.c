@@ -45,6 +45,11 @@ test_report(void **state)
     assert_has(report.auth, "publickey ");
     assert_has(report.auth, "id_ed25519");
     shell("ssh-keygen -lf %s | grep -qF ' %s '", path("host_ed25519.pub"), report.fingerprint);
+    assert_has(report.banner, "SSH-2.0-OpenSSH");
+    assert_true(report.kex[0] && report.cipher[0] && report.mac[0]);
+    assert_string_equal(report.host_key, "ssh-ed25519");
+    assert_has(report.trusted, "known_hosts:2");
+    assert_string_equal(report.tried, "");
     assert_true(report.kex_us > 0 && report.auth_us > 0 && report.exec_us > 0);
 }
 

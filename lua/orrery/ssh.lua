@@ -7,6 +7,7 @@ local options = require "orrery.options"
 local Error = require "orrery.error"
 local ssh_config = require "orrery.ssh_config"
 local openssh = require "orrery.openssh"
+local system = require "orrery.ssh_system"
 
 local M = {}
 
@@ -156,7 +157,8 @@ local function dress(plan, request)
     request.keepalive = opts.keepalive or plan.config and plan.config.keepalive
     request.no_cache, request.cache = opts.no_cache, opts.cache
     request.deferred = opts.send == "deferred"
-    request.ask, request.asking = opts.ask, { nobody = opts.ask == false, program = opts.askpass }
+    request.ask, request.asking = opts.ask, request.asking or {}
+    request.asking.nobody, request.asking.program = opts.ask == false, opts.askpass
     return request
 end
 
@@ -164,9 +166,21 @@ local function openssh_request(plan)
     return dress(plan, openssh.request(plan.host, plan.opts, plan.config, plan.way))
 end
 
+-- Could ssh(1) be tried, after what can be done here has failed?
+local function has_second(plan)
+    return plan.opts.transport == "auto" and system.has_program "ssh" and (pcall(openssh_request, plan))
+end
+
 local function libssh2_request(plan)
     plan.config.name = plan.name
-    return dress(plan, { ssh = plan.config, bootstrap_timeout = plan.opts.bootstrap_timeout })
+    local config, second = plan.config, has_second(plan)
+    while config do
+        config.openssh_next, config = second, config.via
+    end
+    local request = dress(plan, { ssh = plan.config, bootstrap_timeout = plan.opts.bootstrap_timeout })
+    -- With a Kerberos ticket ssh(1) might need no answer.
+    if second and plan.way.ticket then request.ask, request.asking = nil, { nobody = true } end
+    return request
 end
 
 local function must(reasons)
@@ -224,19 +238,22 @@ function M.plan(target, opts)
     return plan
 end
 
--- Not for every host a line of its own.
+-- Not for every host a line of its own: what is the same for all is what libssh2 could not do.
 local function general(message)
-    return (message:gsub("%S+ port %d+", "it"):gsub(" user %S+", ""):gsub("; the server allows.*$", ""))
+    return message:match("libssh2 [^;,)]*") or message:match("[^(;,]*only ssh%(1%)[^;,)]*")
+        or message:gsub("%S+ port %d+", "it")
 end
 
+-- What it would ask a person, or try with a Kerberos ticket.
+local ASKS = { auth = true, credentials = true, hostkey = true }
+
 local function ssh_could(plan, err)
-    return err.openssh_could or (err.code == "auth" and plan.way.ticket)
+    return err.openssh_could or (ASKS[err.code] and plan.way.ticket)
 end
 
 -- What SSH inside this process could not do is tried by ssh(1), once.
 local function fall_back(plan, err)
-    local fine, request = pcall(openssh_request, plan)
-    if not fine then error(err, 0) end
+    local request = openssh_request(plan)
     plan.transport, plan.failure = "openssh", err
     plan.reason = "SSH inside this process did not do: " .. err.message
     say(plan, plan.reason, general(err.message))
@@ -258,7 +275,7 @@ function M.connect(plan)
     local ok, ctx = pcall(context.open, libssh2_request(plan))
     if ok then return ctx end
     local err = Error.from(ctx)
-    if plan.opts.transport == "auto" and ssh_could(plan, err) then return fall_back(plan, err) end
+    if ssh_could(plan, err) and has_second(plan) then return fall_back(plan, err) end
     error(err, 0)
 end
 

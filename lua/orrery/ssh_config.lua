@@ -212,10 +212,12 @@ end
 -- What the server is asked to put into the environment: SendEnv from ours, then SetEnv, then the option.
 local function environment(found, opts)
     local values = {}
-    for _, pattern in ipairs(found.sendenv or {}) do
-        for _, entry in ipairs(system.environment()) do
+    local ours = found.sendenv and system.environment() or {}
+    for _, wildcard in ipairs(found.sendenv or {}) do
+        local pattern = glob(wildcard)
+        for _, entry in ipairs(ours) do
             local name, value = entry:match("^([^=]+)=(.*)$")
-            if name and name:find(glob(pattern)) then values[name] = value end
+            if name and name:find(pattern) then values[name] = value end
         end
     end
     for _, entry in ipairs(found.setenv or {}) do
@@ -227,6 +229,15 @@ local function environment(found, opts)
     for name, value in pairs(values) do list[#list + 1] = name .. "=" .. value end
     table.sort(list)
     return list[1] and list or nil
+end
+
+-- OpenSSH's own order is no wish of anybody's: ours has the ciphers in the order of their speed.
+local USUAL_CIPHERS = "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,"
+    .. "aes256-gcm@openssh.com"
+
+local function ciphers(found)
+    local list = one(found, "ciphers")
+    return list ~= USUAL_CIPHERS and list or nil
 end
 
 local function from_config(reading, opts)
@@ -243,7 +254,7 @@ local function from_config(reading, opts)
         agent_socket = agent_socket(reading),
         auth_order = auth_order(found),
         kex = one(found, "kexalgorithms"),
-        ciphers = one(found, "ciphers"),
+        ciphers = ciphers(found),
         macs = one(found, "macs"),
         host_key_algorithms = one(found, "hostkeyalgorithms"),
         bind_address = one(found, "bindaddress"),
@@ -297,8 +308,11 @@ local function anything_to_read(overrides)
         or system.exists("/etc/ssh/ssh_config.d")
 end
 
+--- What a shell would obey: names stand in ProxyCommand.
+local HOST_NOT, USER_NOT = "[%c%s'`\"$\\;&<>|(){},]", "[%c'`\";&<>|(){}]"
+
 --- A host name comes from inventories and command lines: it must not become an option of ssh(1), nor
---- lines of its output.
+--- lines of its output, nor a command.
 ---@param name string
 ---@param overrides orrery.SshOverrides
 ---Raises "argument", "option".
@@ -306,11 +320,13 @@ function M.check(name, overrides)
     if type(name) ~= "string" or name == "" then
         Error.raise { code = "argument", message = "ssh: a host name was expected", at = Error.at() }
     end
-    if name:find("^%-") or name:find("[%c%s]") then
-        refuse(("%q"):format(name), "a host name cannot begin with '-' or have blanks in it")
+    if name:find("^%-") or name:find(HOST_NOT) then
+        refuse(("%q"):format(name), "a host name cannot begin with '-', or have blanks or quotes in it, or any of "
+            .. "$ \\ ; & < > | ( ) { } ,")
     end
-    if overrides.user and (overrides.user == "" or overrides.user:find("^%-") or overrides.user:find("%c")) then
-        refuse(name, "'%s' cannot be a user name", overrides.user)
+    local user = overrides.user
+    if user and (user == "" or user:find("^%-") or user:find(USER_NOT) or user:find("%s%-") or user:find("\\$")) then
+        refuse(name, "'%s' cannot be a user name", user)
     end
     local port = tonumber(overrides.port or 22)
     if not port or port < 1 or port > 65535 or port % 1 ~= 0 then

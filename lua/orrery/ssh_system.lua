@@ -19,6 +19,8 @@ pcall(ffi.cdef, [[
 
 local PASSWD_SIZE = 2 ^ 14 -- more than any entry of the password database needs
 
+local EXECUTABLE = 1 -- X_OK
+
 local M = {}
 
 --- ssh(1) goes by the password database, not by $HOME.
@@ -57,6 +59,16 @@ end
 ---@return boolean
 function M.exists(path)
     return ffi.C.orrery_access(path, 0) == 0
+end
+
+--- Whether a program is found in $PATH.
+---@param name string
+---@return boolean
+function M.has_program(name)
+    for directory in (M.getenv "PATH" or ""):gmatch("[^:]+") do
+        if ffi.C.orrery_access(directory .. "/" .. name, EXECUTABLE) == 0 then return true end
+    end
+    return false
 end
 
 local function quote(word)

@@ -6,6 +6,7 @@
  *                 -u: remove PATH, this file, and its directory first (--no-cache)
  *   agent -t      can this file run here? Exits 0, says nothing
  *   agent --version
+ *   agent QUESTION, with ORRERY_ASKPASS in the environment: agent_ask.c
  *
  * fds 0 and 1 belong to the protocol: they move away at once, stdin becomes /dev/null, and what user
  * code prints goes to stderr, which the parent shows.
@@ -22,6 +23,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "agent_ask.h"
 #include "bind.h"
 #include "err.h"
 #include "handshake.h"
@@ -174,6 +176,8 @@ main(int argc, char **argv)
 
     if (argc == 2 && strcmp(argv[1], "-t") == 0)
         return 0;
+    if (argc == 2 && agent_is_asked(argv[1]))
+        return agent_ask(argv[1]);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         puts("orrery-agent " ORRERY_VERSION);
         return 0;

@@ -102,6 +102,20 @@ once_claim(const char *name, const atomic_bool *cancel, char **answer)
     return result;
 }
 
+char *
+once_peek(const char *name)
+{
+    char *answer = NULL;
+    struct question *q;
+
+    pthread_mutex_lock(&lock);
+    q = find(name);
+    if (q && q->answer)
+        answer = xstrdup(q->answer);
+    pthread_mutex_unlock(&lock);
+    return answer;
+}
+
 static void
 settle(const char *name, const char *answer, bool refused)
 {

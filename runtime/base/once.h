@@ -22,6 +22,9 @@ enum once {
 /* Waits while another thread has the question. ONCE_KNOWN: *answer is owned (secret_free). */
 enum once once_claim(const char *name, const atomic_bool *cancel, char **answer);
 
+/* The answer, if it is known already (owned), or NULL. Waits for nobody. */
+char *once_peek(const char *name);
+
 /* Three ways to settle what one has claimed: it is answered, and a copy is kept; nobody has an answer,
  * which is what those who wait get, while who comes later may ask again; or it is left to the next. */
 void once_known(const char *name, const char *answer);

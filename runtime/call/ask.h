@@ -25,6 +25,9 @@ struct ask_options {
     int depth;   /* 1: opened by such a function, for whose end it must not wait; 2: by one of
                             that opening's ... */
     const char *program; /* or NULL: as the environment says */
+    /* For a command that is to be opened: */
+    bool askpass;                      /* it asks by way of SSH_ASKPASS; see askpass.h */
+    const char *password, *passphrase; /* for that, before anybody is asked; or NULL */
 };
 
 /* One for each opening. Copies what it is given. */

@@ -16,8 +16,6 @@
 #include "ask_internal.h"
 #include "mem.h"
 
-extern char **environ;
-
 static bool
 is_set(const char *name)
 {

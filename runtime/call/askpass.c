@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +17,16 @@
 #include "mem.h"
 #include "once.h"
 #include "pack.h"
+#include "thread.h"
 
-enum { NAME_BYTES = 16, REQUEST_MAX = 16 << 10, REQUEST_MS = 5000, ANCESTORS = 16, TRIES = 3 };
+enum {
+    NAME_BYTES = 16,
+    NAME_SIZE = 64,
+    REQUEST_MAX = 16 << 10,
+    REQUEST_MS = 5000,
+    ANCESTORS = 16,
+    TRIES = 3
+};
 
 /* [I] immutable, [L] loop role only, [T] of the thread while there is one, else [L] */
 struct askpass {
@@ -178,7 +185,7 @@ parent_of(pid_t pid)
     char path[40], text[512], *end;
     FILE *f;
     size_t n;
-    int parent = 0;
+    long parent = 0;
 
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     f = fopen(path, "re");
@@ -189,8 +196,8 @@ parent_of(pid_t pid)
     fclose(f);
     end = strrchr(text, ')'); /* the name may have anything in it */
     if (end && strlen(end) > 4)
-        parent = atoi(end + 4);
-    return parent;
+        parent = strtol(end + 4, NULL, 10);
+    return (pid_t)parent;
 }
 
 /* Is it of this user, and does it descend from our ssh? *direct: is that its parent? */
@@ -286,15 +293,11 @@ static void
 on_question(struct loop_fd *f, int events)
 {
     struct askpass *a = owner_of(f, struct askpass, watch);
-    sigset_t all, old;
     int rc;
 
     loop_fd_watch(f, 0);
     a->work.fn = on_answered;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&a->thread, NULL, question_thread, a);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    rc = thread_start(&a->thread, 256u << 10, question_thread, a);
     if (rc) {
         log_error("askpass", "%s: cannot start a thread to ask with: %s", a->host, strerror(rc));
         return;
@@ -326,7 +329,7 @@ listen_abstract(const char *name, struct err *err)
 struct askpass *
 askpass_create(const struct askpass_options *o, struct err *err)
 {
-    char name[sizeof "orrery-" + 2 * NAME_BYTES] = "orrery-";
+    char name[NAME_SIZE] = "orrery-";
     struct askpass *a;
     int fd;
 

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "askpass.h"
 #include "check.h"
 #include "clock.h"
 #include "guardian.h"
@@ -19,12 +20,14 @@
 #include "openreq.h"
 #include "pack.h"
 #include "process.h"
+#include "thread.h"
 
 #define KEEPALIVE_MS 15000
 #define LINGER_MS 3000    /* for each child when the node ends */
 #define CONNECTING_MAX 64 /* threads that connect at the same time */
 #define CONNECTING_NICE 10
 #define TEXT_LINE 1024
+#define CONNECT_STACK (512u << 10)
 
 /*
  *      queued -> connecting -> booting -> greeting -> up
@@ -195,6 +198,7 @@ child_gone(struct child *c, const struct err *why)
 {
     struct children *cs = c->owner;
 
+    openreq_end_asking(c->request, false);
     report_failure(c, why);
     unguard(c);
     TAILQ_REMOVE(&cs->list, c, link);
@@ -234,6 +238,7 @@ greet(struct child *c, struct msg *m)
         log_info("children", "%s is up: %s on %s, pid %u, %llu bytes sent before", c->request->name,
             openreq_how(c->request), hello.hostname, hello.pid,
             (unsigned long long)stream_uploaded(c->stream));
+        openreq_end_asking(c->request, true);
         report_success(c, &hello);
     }
     hello_fini(&hello);
@@ -370,18 +375,10 @@ connect_thread(void *arg)
 static void
 child_start(struct child *c)
 {
-    pthread_attr_t attr;
-    sigset_t all, old;
     int rc;
 
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 512u << 10);
     c->work.fn = child_connected;
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&c->thread, &attr, connect_thread, c);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
+    rc = thread_start(&c->thread, CONNECT_STACK, connect_thread, c);
     if (rc != 0) {
         err_errno(&c->why, ERR_SYSTEM, rc, "cannot start a thread to connect with");
         child_gone(c, &c->why);
@@ -389,6 +386,35 @@ child_start(struct child *c)
     }
     c->connecting = true;
     c->owner->connecting++;
+}
+
+/* A person is being asked: that counts for no deadline. */
+static void
+on_asking(void *arg, bool yes)
+{
+    struct child *c = arg;
+
+    if (c->stream)
+        stream_hold_deadline(c->stream, yes);
+}
+
+/* A command of this machine, or a local child. */
+static void
+child_spawn(struct child *c)
+{
+    struct children *cs = c->owner;
+
+    if (openreq_prepare(c->request, cs->loop, &c->why) == 0)
+        c->transport = open_transport(c);
+    if (!c->transport) {
+        child_gone(c, &c->why);
+        return;
+    }
+    if (openreq_needs_guard(c->request))
+        guard(c);
+    if (openreq_askpass(c->request))
+        askpass_watch(openreq_askpass(c->request), process_pid(c->transport), on_asking, c);
+    child_boot(c);
 }
 
 static void
@@ -402,13 +428,7 @@ child_opened(struct loop_work *w)
         err_set(&c->why, ERR_CLOSED, "the runtime is shutting down");
         child_gone(c, &c->why);
     } else if (!openreq_blocks(c->request)) {
-        c->transport = open_transport(c);
-        if (c->transport && openreq_needs_guard(c->request))
-            guard(c);
-        if (c->transport)
-            child_boot(c);
-        else
-            child_gone(c, &c->why);
+        child_spawn(c);
     } else {
         start_queued(cs);
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "askpass.h"
 #include "clock.h"
 #include "mem.h"
 #include "pack.h"
@@ -19,6 +20,9 @@ struct openreq_private {
     const char *const *argv; /* NULL for SSH */
     const char *program;     /* what errors call it; NULL for SSH and local children */
     struct asker *asker;
+    struct ask_options ask;  /* its strings live as long as the request */
+    const char *helper;      /* the agent's program, as which the command asks */
+    struct askpass *askpass; /* NULL: the command asks nobody by way of us */
     struct ssh_options ssh;
     struct ssh_report report;
     char how[512];
@@ -161,6 +165,10 @@ openreq_create(const struct open_options *o, const struct images *im, bool has_s
     stub.marker = q->marker;
     stub.hash = images_id(im);
     q->p->asker = asker_create(&o->ask);
+    q->p->ask = o->ask;
+    q->p->ask.password = copy(q, o->ask.password);
+    q->p->ask.passphrase = copy(q, o->ask.passphrase);
+    q->p->helper = copy(q, images_native(im));
     if (!o->ssh && !o->argv) {
         plan_local(q, im);
     } else {
@@ -187,6 +195,7 @@ openreq_free(struct openreq *q)
         secret_free(q->p->strings[i]);
     for (size_t i = 0; i < q->p->block_count; i++)
         free(q->p->blocks[i]);
+    askpass_destroy(q->p->askpass);
     asker_destroy(q->p->asker);
     free(q->p->strings);
     free(q->p->blocks);
@@ -224,17 +233,56 @@ openreq_spawns(const struct openreq *q)
     return q->p->argv || o->proxy_command;
 }
 
+int
+openreq_prepare(struct openreq *q, struct loop *loop, struct err *err)
+{
+    const struct ask_options *ask = &q->p->ask;
+    struct askpass_options o = {.loop = loop,
+        .asker = q->p->asker,
+        .host = q->name,
+        .program = q->p->helper,
+        .password = ask->password,
+        .passphrase = ask->passphrase};
+
+    if (!ask->askpass)
+        return 0;
+    q->p->askpass = askpass_create(&o, err);
+    return q->p->askpass ? 0 : err->code;
+}
+
+struct askpass *
+openreq_askpass(const struct openreq *q)
+{
+    return q->p->askpass;
+}
+
+static void
+wipe(const char *secret)
+{
+    if (secret)
+        explicit_bzero((char *)(uintptr_t)secret, strlen(secret));
+}
+
 /* A child may live for long; its password need not. The strings are ours, though the options borrow them. */
 static void
 wipe_secrets(const struct ssh_options *o)
 {
     for (; o; o = o->via) {
-        const char *secrets[] = {o->password, o->passphrase};
-
-        for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
-            if (secrets[i])
-                explicit_bzero((char *)secrets[i], strlen(secrets[i]));
+        wipe(o->password);
+        wipe(o->passphrase);
     }
+}
+
+void
+openreq_end_asking(struct openreq *q, bool right)
+{
+    if (!q->p->askpass)
+        return;
+    if (right)
+        askpass_right(q->p->askpass);
+    askpass_stop(q->p->askpass);
+    wipe(q->p->ask.password);
+    wipe(q->p->ask.passphrase);
 }
 
 struct transport *
@@ -245,6 +293,8 @@ openreq_connect(struct openreq *q, const struct ssh_library *ssh, struct ssh_poo
     struct ssh_report *r = &q->p->report;
     struct transport *t;
 
+    if (q->p->askpass)
+        process.also = askpass_environment(q->p->askpass);
     if (q->p->argv)
         return process_spawn(&process, err);
     t = ssh->connect(pool, &q->p->ssh, cancel, r, err);

@@ -32,6 +32,12 @@ bool openreq_blocks(const struct openreq *q);
 bool openreq_needs_guard(const struct openreq *q);
 /* Does it start a command, on the thread that connects? */
 bool openreq_spawns(const struct openreq *q);
+/* Before that, on the loop role: makes ready for a command that asks by way of us. 0 or a code. */
+int openreq_prepare(struct openreq *q, struct loop *loop, struct err *err) must_check;
+/* What takes its questions, or NULL. */
+struct askpass *openreq_askpass(const struct openreq *q);
+/* It asks no more: it is in, so what it was given was right; or it is gone. Wipes what was for it. */
+void openreq_end_asking(struct openreq *q, bool right);
 /* Connects or spawns, once: whatever comes of it, secrets are wiped then. `cancel` ends it early. Returns
  * owned, or NULL with err. `ssh` is NULL where there is none. */
 struct transport *openreq_connect(struct openreq *q, const struct ssh_library *ssh,

@@ -39,6 +39,13 @@ describe("orrery exec on hosts", function()
         assert.are.same({ 0, "h3: root\nh1: deploy\n", "" }, { code, stdout, stderr })
     end)
 
+    it("travels by jump hosts", function()
+        local code, stdout, stderr = exec("-H", "h3,h4", "-J", "root@h1:22", "echo $SSH_CONNECTION")
+        assert.are.same({ 0, "" }, { code, stderr })
+        local _, count = stdout:gsub("h[34]: " .. lab.host("h1").address:gsub("%.", "%%.") .. " ", "")
+        assert.are.equal(2, count)
+    end)
+
     it("says when a host is lost on the way", function()
         local fifo = lab.root("h4") .. "/tmp/up"
         lab.exec("h4", "mkfifo /tmp/up")

@@ -43,7 +43,7 @@ end
 
 local contexts = {}
 local function enter(host, opts)
-    opts.config = config
+    opts.config, opts.ask = config, false
     local ok, err = pcall(orrery.ssh, host, opts)
     if ok then
         contexts[#contexts + 1] = err
@@ -61,7 +61,9 @@ local function log_in()
     enter("h1", { user = "secretive", password = secret "wrong password" })
     enter("h2", { user = "secretive", password = secret "wrong password" })
     enter("h1", { identity = dir .. "/key_locked", passphrase = secret "wrong passphrase" })
-    enter("h1", { transport = "openssh", password = secret "wrong password" })
+    enter("h1", { transport = "openssh", user = "secretive", password = secret "password" })
+    enter("h1", { transport = "openssh", user = "secretive", password = secret "wrong password" })
+    enter("h1", { transport = "openssh", identity = dir .. "/key_locked", passphrase = secret "passphrase" })
     enter("h1", { identity = dir .. "/key_plain", password = { secret "password" } })
     enter("h1", { pasword = secret "password" })
 end
@@ -165,9 +167,9 @@ describe("a secret", function()
             oks = oks + (outcome == "ok" and 1 or 0)
             codes[#codes + 1] = host .. " " .. outcome
         end
-        assert.are.equal(4, oks, said)
-        assert.are.same({ "h1 ok", "h2 ok", "h1 ok", "h1 ok", "h1 auth", "h2 auth", "h1 auth", "h1 option",
-            "h1 option", "h1 option" }, codes)
+        assert.are.equal(6, oks, said)
+        assert.are.same({ "h1 ok", "h2 ok", "h1 ok", "h1 ok", "h1 auth", "h2 auth", "h1 credentials", "h1 ok",
+            "h1 auth", "h1 ok", "h1 option", "h1 option" }, codes)
     end)
 
     it("is in no error, no counter, and nothing else that is printed", function()

@@ -1,11 +1,15 @@
 --- SSH inside this process, or ssh(1): what decides, what is tried again, and who is told.
 
+local ffi = require "ffi"
 local lab = require "spec.support.lab"
 local leak = require "spec.support.leak"
 local remote = require "spec.support.remote"
 local orrery = require "orrery"
 local ssh = require "orrery.ssh"
 local ssh_config = require "orrery.ssh_config"
+
+pcall(ffi.cdef, "int setenv(const char *name, const char *value, int overwrite);")
+pcall(ffi.cdef, "int unsetenv(const char *name);")
 
 leak.guard { allow = { "thread %d+ 'orrery%-file'" } }
 
@@ -90,6 +94,8 @@ describe("the choice of a transport", function()
     it("tries by ssh(1) what libssh2 cannot do: RSA keys, algorithms, authorities", function()
         local rsa = { config = lab.ssh_config(), identity = keys .. "id_rsa" }
         assert.is_false(open("h2", rsa))
+        rsa.ask = function() error "nobody is to be asked" end
+        assert.is_false(open("h2", rsa))
         rsa.transport = "libssh2"
         local err = remote.failure(open, "h2", rsa)
         assert.are.equal("auth", err.code)
@@ -113,6 +119,16 @@ describe("the choice of a transport", function()
         err = remote.failure(open, "h1", { config = lab.ssh_config(), known_hosts = known })
         assert.are.equal("hostkey", err.code)
         assert.matches("@cert-authority", err.cause.message, 1, true)
+    end)
+
+    it("lets ssh(1) try a Kerberos ticket where there is one, before anybody is asked", function()
+        local opts = { config = configure("kerberos", "GSSAPIAuthentication yes"), ask = function() error "asked" end }
+        ffi.C.setenv("KRB5CCNAME", here .. "/ticket", 1)
+        finally(function() ffi.C.unsetenv "KRB5CCNAME" end)
+        assert.is_true(open("h1", opts))
+        local err = remote.failure(open, "refuse1", { config = opts.config, ask = false })
+        assert.matches("^ssh was not let in: ", err.message)
+        assert.are.equal("auth", err.cause.code)
     end)
 
     it("does not try again what would be no better", function()

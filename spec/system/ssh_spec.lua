@@ -14,7 +14,7 @@ describe("orrery.ssh", function()
     local keys = config:match("^(.*)/") .. "/client/"
 
     local function who(host, opts)
-        opts.config = config
+        opts.config, opts.ask = config, false
         local ctx = orrery.ssh(host, opts)
         local user, how = ctx:shell("id -un").stdout, ctx:info().how
         ctx:close()
@@ -54,7 +54,7 @@ describe("orrery.ssh", function()
         assert.matches("id_ed25519_pass %(.*passphrase", remote.failure(who, "h1", opts).message)
         opts.passphrase = "wrong-one"
         local err = remote.failure(who, "h1", opts)
-        assert.are.equal("auth", err.code)
+        assert.are.equal("credentials", err.code)
         assert.not_matches("wrong%-one", err:format())
     end)
 
@@ -98,7 +98,7 @@ describe("orrery.ssh", function()
         local _, other = lab.exec("h2", "cat /etc/ssh/ssh_host_ed25519_key.pub")
         remote.write(known, lab.host("h1").address .. " " .. other)
         err = remote.failure(who, "h1", { known_hosts = known, strict = "accept-new" })
-        assert.are.equal("hostkey", err.code)
+        assert.are.equal("hostkey_changed", err.code)
         assert.matches(known .. "[: ].*1", err.message) -- the file and the line
         assert.matches("ssh%-keygen", err.message)
     end)

@@ -236,13 +236,18 @@ describe("ssh_config", function()
     end)
 
     it("never makes an option out of a host name", function()
-        for _, name in ipairs { "-oProxyCommand=x", "-", "a b", "a\nuser root", "" } do
+        for _, name in ipairs { "-oProxyCommand=x", "-", "a b", "a\nuser root", "", "$(id)", "a;id", "a`id`", "a|b",
+            "a'b", 'a"b', "a\\b", "{a,b}", "a&b", "<a" } do
             failure(name, nil, answer(RECORDED))
+            if name ~= "" then failure("web1", { jump = { { host = name } } }, answer(RECORDED)) end
+        end
+        for _, user in ipairs { "-x", "", "a;id", "`id`", "a|b", "a\nb", "x -y", "x\\" } do
+            failure("web1", { user = user }, answer(RECORDED))
         end
         failure("web1", { port = "22; x" }, answer(RECORDED))
         failure("web1", { port = 0 }, answer(RECORDED))
         failure("web1", { user = "-x" }, answer(RECORDED))
-        assert.are.same({}, calls)
+        for _, call in ipairs(calls) do assert.are.equal("ssh -G -o ProxyJump=none -- web1", call) end
     end)
 
     it("does without ssh where nothing is configured", function()

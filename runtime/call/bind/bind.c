@@ -159,6 +159,7 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->via = get_via(L, t);
     o->proxy_command = get_string(L, t, "proxy_command");
     o->share_key = get_string(L, t, "share_key");
+    o->openssh_next = get_bool(L, t, "openssh_next");
     o->set_env = get_list(L, t, "set_env");
     o->connection_attempts = get_int(L, t, "connection_attempts");
     o->password_prompts = get_int(L, t, "password_prompts");
@@ -166,7 +167,7 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->handshake_ms = get_ms(L, t, "handshake_timeout", 0);
 }
 
-/* asking = {nobody, script, depth, program}: see call/ask.h */
+/* asking = {nobody, script, depth, program, askpass, password, passphrase}: see call/ask.h */
 static struct ask_options
 get_asking(lua_State *L, int t)
 {
@@ -180,6 +181,9 @@ get_asking(lua_State *L, int t)
         ask.script = get_bool(L, asking, "script");
         ask.depth = get_int(L, asking, "depth");
         ask.program = get_string(L, asking, "program");
+        ask.askpass = get_bool(L, asking, "askpass");
+        ask.password = get_string(L, asking, "password");
+        ask.passphrase = get_string(L, asking, "passphrase");
     }
     return ask;
 }
