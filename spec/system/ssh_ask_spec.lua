@@ -169,6 +169,21 @@ describe("asking for what a login needs", function()
             end
         end)
 
+        it("is asked for a jump host by its name, and takes its time", function()
+            local questions = {}
+            local user = who("h2", {
+                user = "pwuser", name = "inner", handshake_timeout = 1.5,
+                jump = { { host = "h1", name = "outer", user = "pwuser" } },
+                ask = function(question)
+                    questions[#questions + 1] = question.kind .. " of " .. question.host
+                    orrery.sleep(2)
+                    return "orrery-lab"
+                end,
+            })
+            assert.are.equal("pwuser\n", user)
+            assert.are.same({ "password of outer", "prompt of inner" }, questions)
+        end)
+
         it("decides on new hosts", function()
             local known = here .. "/known"
             remote.write(known, "")
@@ -356,7 +371,8 @@ describe("asking for what a login needs", function()
             finally(function() t:finish() end)
             t:await "pwuser@h1's password: "
             remote.kill(t:pid())
-            t:await "ended 137\nthe echo is on"
+            t:await "ended 137"
+            t:await "the echo is on" -- which another process does, a moment later
         end)
 
         it("has the echo back when nobody waits for an answer any more", function()
