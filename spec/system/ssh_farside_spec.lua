@@ -341,7 +341,7 @@ describe("the far side", function()
                 after = "umount -l ~; " .. NONE_FULL, says = {
                     "tried ~/.cache/orrery: noexec; /var/tmp/orrery-", ": No space left on device; /tmp/orrery-" } },
             ["a login shell that is not there"] = { shell = "/bin/nosuch", code = "auth",
-                says = { "does not let user USER in: tried ", "(refused); the server allows: publickey" } },
+                says = { "does not let user USER in: tried ", "(refused)", "; the server allows: publickey" } },
             ["a host that is closed"] = { before = "echo Down for maintenance >/etc/nologin",
                 after = "rm /etc/nologin",
                 says = { "status 254 (nobody may log in there now)", "Down for maintenance" } },
