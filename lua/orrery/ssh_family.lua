@@ -11,12 +11,16 @@ local sched = require "orrery.sched"
 local M = {}
 
 ---@class orrery.SshFamily the hosts of one command line
----@field patterns? string[] those of all files; nil until the first answer
+---@field patterns? orrery.SshPatterns those of all files; nil until the first answer
 ---@field unfit boolean every host is asked for
 ---@field kinds table<string, orrery.SshKind> by which patterns match
 ---@field asking? orrery.Future what others wait for
 local Family = {}
 Family.__index = Family
+
+---@class orrery.SshPatterns
+---@field names table<string, string> patterns that are plain names, and as small letters
+---@field lua string[] the others, as Lua's patterns
 
 ---@class orrery.SshKind
 ---@field first? { name: string, found: table<string, string[]>, files: string }
@@ -37,6 +41,19 @@ local function files_of(text)
     return table.concat(files, "\n")
 end
 
+-- Capital letters match both ways or not at all, as far as this goes: kinds are too many sooner than too few.
+local function add_pattern(patterns, pattern)
+    pattern = pattern:gsub("^!", "")
+    for _, text in ipairs { pattern, pattern:lower() } do
+        if pattern:find("[*?]") then
+            local lua = text:gsub("[^%w*?]", "%%%0"):gsub("%*+", ".*"):gsub("%?", ".")
+            table.insert(patterns.lua, "^" .. lua .. "$")
+        else
+            patterns.names[text] = text == pattern and "exactly " .. text or patterns.names[text] or text
+        end
+    end
+end
+
 -- Adds the patterns of a line; false where it makes hosts differ in another way.
 local function take_line(line, patterns)
     if line:find("^%s*$") or line:find("^%s*#") then return true end
@@ -47,14 +64,14 @@ local function take_line(line, patterns)
     if keyword == "canonicalizehostname" then return value:lower() == "no" end
     if keyword == "include" then return not value:find("[%%$]") end
     if keyword ~= "host" then return true end
-    for pattern in value:gmatch("%S+") do patterns[#patterns + 1] = pattern end
+    for pattern in value:gmatch("%S+") do add_pattern(patterns, pattern) end
     return not value:find("[\"'\\]")
 end
 
 ---@param files string paths in lines
----@return string[]? patterns nil where there is more than patterns
+---@return orrery.SshPatterns? patterns nil where there is more than patterns
 local function read_patterns(files)
-    local patterns = {}
+    local patterns = { names = {}, lua = {} }
     for path in files:gmatch("[^\n]+") do
         local file = io.open(path)
         if not file then return nil end
@@ -66,17 +83,9 @@ local function read_patterns(files)
     return files ~= "" and patterns or nil
 end
 
-local function matches(pattern, name)
-    local lua = pattern:gsub("^!", ""):gsub("[^%w*?]", "%%%0"):gsub("%*+", ".*"):gsub("%?", ".")
-    return name:find("^" .. lua .. "$") ~= nil
-end
-
--- Capital letters match both ways or not at all, as far as this goes: kinds are too many sooner than too few.
 local function kind_of(self, name)
-    local bits = {}
-    for i, pattern in ipairs(self.patterns) do
-        bits[i] = (matches(pattern, name) and "1" or "0") .. (matches(pattern:lower(), name) and "1" or "0")
-    end
+    local bits = { self.patterns.names[name] or "" }
+    for i, pattern in ipairs(self.patterns.lua) do bits[i + 1] = name:find(pattern) and "/1" or "/0" end
     local key = table.concat(bits)
     self.kinds[key] = self.kinds[key] or {}
     return self.kinds[key]
