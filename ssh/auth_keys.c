@@ -389,9 +389,10 @@ try_file(struct auth *u, const struct keyfile *k)
 static void
 load_files(struct auth *u)
 {
-    const char *const *list = u->a->o->identities;
+    static const char *const none[] = {NULL};
+    const char *const *list = u->a->o->identities ? u->a->o->identities : none;
 
-    while (list && list[u->file_count])
+    while (list[u->file_count])
         u->file_count++;
     u->files = xcalloc(u->file_count + 1, sizeof *u->files);
     u->spent = xcalloc(u->file_count + 1, sizeof *u->spent);

@@ -8,6 +8,7 @@
 -- see ssh_choice.lua.
 
 local Error = require "orrery.error"
+local family = require "orrery.ssh_family"
 local choice = require "orrery.ssh_choice"
 local jump = require "orrery.ssh_jump"
 local system = require "orrery.ssh_system"
@@ -336,18 +337,20 @@ end
 
 local function ask_ssh(name, overrides, run)
     local argv = M.query(name, overrides)
+    table.insert(argv, 2, "-v") -- for which files it reads, see ssh_family.lua
     local text, status = run(argv)
     if status == 127 then
         if overrides.config then
             refuse(name, "there is no ssh program to read %s with", overrides.config)
         end
-        return defaults(name, overrides)
+        return defaults(name, overrides), text
     end
     local found = parse(text)
     if status ~= 0 or not found.hostname then
-        refuse(name, "ssh does not accept its configuration: %s", (text:gsub("%s+$", "")))
+        local said = text:gsub("OpenSSH_[^\n]*\n", ""):gsub("debug1: [^\n]*\n", ""):gsub("%s+$", "")
+        refuse(name, "ssh does not accept its configuration: %s", said)
     end
-    return found
+    return found, text
 end
 
 --- The command that prints a host's configuration.
@@ -377,15 +380,17 @@ local cache = setmetatable({}, { __mode = "k" })
 
 local function look_up(name, overrides, run)
     M.check(name, overrides)
-    local answers = cache[run] or {}
-    cache[run] = answers
-    local key = table.concat(M.query(name, overrides), "\0")
-    if not answers[key] then
-        if anything_to_read(overrides) then
-            answers[key] = ask_ssh(name, overrides, run)
-        else
-            answers[key] = defaults(name, overrides)
-        end
+    cache[run] = cache[run] or { answers = {}, families = {} }
+    local answers, families = cache[run].answers, cache[run].families
+    local query = M.query(name, overrides)
+    local key = table.concat(query, "\0")
+    if answers[key] then return answers[key] end
+    if anything_to_read(overrides) then
+        local others = table.concat(query, "\0", 1, #query - 1)
+        families[others] = families[others] or family.new()
+        answers[key] = families[others]:answer(name, function() return ask_ssh(name, overrides, run) end)
+    else
+        answers[key] = defaults(name, overrides)
     end
     return answers[key]
 end

@@ -80,13 +80,13 @@ describe("ssh_config", function()
             ciphers = "aes256-ctr,aes128-ctr", macs = "hmac-sha2-256",
             host_key_algorithms = "ssh-ed25519,rsa-sha2-512", connect_timeout = 7,
         }, config.resolve("web1", nil, answer(RECORDED)))
-        assert.are.same({ "ssh -G -- web1" }, calls)
+        assert.are.same({ "ssh -v -G -- web1" }, calls)
     end)
 
     it("passes overrides on, and asks once for each of them", function()
         local run = answer(RECORDED)
         config.resolve("web1", { user = "x", port = 99, config = "/c" }, run)
-        assert.are.same({ "ssh -G -F /c -l x -p 99 -- web1" }, calls)
+        assert.are.same({ "ssh -v -G -F /c -l x -p 99 -- web1" }, calls)
         local first = config.resolve("web1", {}, run)
         first.identities[1] = "changed by the caller"
         assert.are.equal("/home/me/.ssh/id_web1", config.resolve("web1", nil, run).identities[1])
@@ -191,7 +191,7 @@ describe("ssh_config", function()
             got.macs, got.host_key_algorithms, got.keepalive, got.password, got.proxy_command,
         })
         assert.are.same({ "A=1", "B=two words" }, got.set_env)
-        assert.are.equal("ssh -G -o ProxyCommand=nc x 1 -- web1", calls[#calls])
+        assert.are.equal("ssh -v -G -o ProxyCommand=nc x 1 -- web1", calls[#calls])
     end)
 
     it("asks the server for variables", function()
