@@ -19,7 +19,7 @@ local function exec(argument)
 end
 
 local function ours(...)
-    local line = "setsid -w " .. run.orrery(place, "hosts", place.host, COUNT, ...)
+    local line = "setsid -w " .. run.orrery(place, "hosts", place.host, ...)
     return function() return run.figures(line) end
 end
 
@@ -39,8 +39,9 @@ report.run {
     rounds = 3,
     places = { place },
     subjects = {
-        { name = "ours", figures = ours() },
+        { name = "ours", figures = ours("as-it-is") },
         { name = "first", figures = ours("first") },
+        { name = "plain", figures = ours("plain") },
         process("exec", exec("--limit " .. COUNT)),
         process("clush", ("clush -f %d -o %s -w %s true"):format(AT_ONCE, run.quote(ssh_options), NAMES)),
         process("pssh", ("parallel-ssh -p %d -x %s -H %s true"):format(
@@ -66,6 +67,7 @@ report.run {
             rows = {
                 { "orrery.map, open and run", "ours" },
                 { "the same, with precedence", "first" },
+                { "with precedence, configured alike", "plain" },
                 { "orrery exec", "exec" },
                 { "clush", "clush" },
                 { "pssh", "pssh" },
@@ -79,7 +81,11 @@ report.run {
             columns = {
                 { "p99", "ping.p99" }, { "p50", "ping.p50" }, { "max", "ping.max" }, { "calls", "ping.count" },
             },
-            rows = { { "orrery.map", "ours" }, { "the same, with precedence", "first" } },
+            rows = {
+                { "orrery.map", "ours" },
+                { "the same, with precedence", "first" },
+                { "with precedence, configured alike", "plain" },
+            },
         },
     },
 }

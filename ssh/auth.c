@@ -31,11 +31,11 @@ auth_succeed(struct auth *u, const char *how, const char *name)
 }
 
 static bool
-allows(const struct auth *u, const char *method)
+list_has(const char *list, const char *method)
 {
     size_t n = strlen(method);
 
-    for (const char *p = u->allowed; *p; p += strcspn(p, ","), p += *p == ',')
+    for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',')
         if (strcspn(p, ",") == n && memcmp(p, method, n) == 0)
             return true;
     return false;
@@ -79,7 +79,8 @@ auth_look_again(struct auth *u)
 
     if (rc)
         return rc != ERR_CANCELLED && rc != ERR_TIMEOUT && auth_ended(u, rc) ? 0 : rc;
-    u->progress = !list || strcmp(list, u->allowed) != 0;
+    u->progress =
+        !list || (u->allowed ? strcmp(list, u->allowed) != 0 : !list_has(list, "publickey"));
     u->refused |= !u->progress;
     if (!list) {
         auth_succeed(u, "several methods", "");
@@ -95,7 +96,7 @@ try_method(struct auth *u, const char *method)
 {
     bool keyboard = strcmp(method, "keyboard-interactive") == 0;
 
-    if (!allows(u, method))
+    if (!list_has(u->allowed, method))
         return 0;
     if (strcmp(method, "publickey") == 0)
         return auth_keys(u);
@@ -130,11 +131,17 @@ refused(struct auth *u)
                    : "it may have had enough");
 }
 
-static int
-take_steps(struct auth *u)
+/* The key that was shown was not looked at: the server takes none at all. */
+static void
+take_back(struct auth *u)
 {
-    static const char *const usual[] = {"publickey", "keyboard-interactive", "password", NULL};
-    const char *const *order = u->a->o->auth_order ? u->a->o->auth_order : usual;
+    u->refused = false;
+    buf_fini(&u->tried);
+}
+
+static int
+take_steps(struct auth *u, const char *const *order)
+{
     int rc = 0;
 
     for (int step = 0; step < STEPS_MAX; step++) {
@@ -153,17 +160,26 @@ take_steps(struct auth *u)
 int
 auth_run(struct ssh_attempt *a)
 {
+    static const char *const usual[] = {"publickey", "keyboard-interactive", "password", NULL};
+    const char *const *order = a->o->auth_order ? a->o->auth_order : usual;
     struct auth u = {.a = a, .agent = {.fd = -1}};
-    char *list;
-    int rc;
+    char *list = NULL;
+    int rc = 0;
 
     a->phase = "authentication";
-    rc = ask_methods(&u, &list);
-    if (rc == 0 && !list)
-        auth_succeed(&u, "none", "");
-    u.allowed = xstrdup(rc == 0 && list ? list : "");
-    if (rc == 0 && !u.done)
-        rc = take_steps(&u);
+    if (*order && strcmp(*order, "publickey") == 0)
+        rc = auth_first_key(&u);
+    if (rc == 0 && !u.done && !u.ended && !u.allowed) {
+        rc = ask_methods(&u, &list);
+        if (rc == 0 && !list)
+            auth_succeed(&u, "none", "");
+        if (rc == 0 && list && !list_has(list, "publickey"))
+            take_back(&u);
+    }
+    if (!u.allowed)
+        u.allowed = xstrdup(rc == 0 && list ? list : "");
+    if (rc == 0 && !u.done && !u.ended)
+        rc = take_steps(&u, order);
     if (rc == 0 && !u.done)
         rc = refused(&u);
     auth_keys_fini(&u);

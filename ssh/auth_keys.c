@@ -6,11 +6,12 @@
 #include "auth.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSPHRASES = 3 };
+enum { PASSPHRASES = 3, FEW_KEYS = 4 };
 
 /* What the sign callback needs. */
 struct signing {
@@ -24,6 +25,38 @@ enum progress {
     KEY_UNSIGNED, /* the server wants it, but there was no signature */
     KEY_BROKEN    /* the attempt is over, see a->code */
 };
+
+/* Which user's which key some server accepted last: a hash. */
+static atomic_uint_fast64_t accepted;
+
+static uint64_t
+hash_of(const struct auth *u, const uint8_t *blob, size_t n)
+{
+    uint64_t h = 14695981039346656037u; /* FNV-1a */
+
+    for (const char *p = u->a->o->user; *p; p++)
+        h = (h ^ (uint8_t)*p) * 1099511628211u;
+    h *= 1099511628211u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ blob[i]) * 1099511628211u;
+    return h;
+}
+
+/* Before the server was asked: is it the key for that? If not, none after it is. */
+static bool
+may_show(struct auth *u, const uint8_t *blob, size_t n)
+{
+    if (u->unasked && (!blob || hash_of(u, blob, n) != atomic_load(&accepted)))
+        u->shown = true;
+    return !u->unasked || !u->shown;
+}
+
+static void
+remember(struct auth *u, const uint8_t *blob, size_t n)
+{
+    if (blob)
+        atomic_store(&accepted, hash_of(u, blob, n));
+}
 
 static bool
 rsa_is_sha1(const char *type)
@@ -73,6 +106,7 @@ key_result(struct auth *u, int rc, const char *type, const char *kind, const cha
     struct ssh_attempt *a = u->a;
     char *text = NULL;
 
+    u->shown = true;
     if (a->code)
         return KEY_BROKEN;
     if (rc == 0) {
@@ -130,6 +164,8 @@ try_agent_key(struct auth *u, const struct agent_key *key)
     attempt_call(a, rc,
         libssh2_userauth_publickey(
             a->s->session, a->o->user, key->blob, key->blob_len, on_sign, &abstract));
+    if (rc == 0)
+        remember(u, key->blob, key->blob_len);
     got = key_result(u, rc, type, "agent key", key->comment);
     if (got == KEY_UNSIGNED)
         auth_note(u, "the agent does not sign", "agent key", key->comment);
@@ -139,7 +175,7 @@ try_agent_key(struct auth *u, const struct agent_key *key)
 static bool
 go_on(const struct auth *u, int rc)
 {
-    return rc == 0 && !u->done && !u->progress && !u->ended;
+    return rc == 0 && !u->done && !u->progress && !u->ended && !(u->unasked && u->shown);
 }
 
 /* The keys that files name, in their order, then the others. */
@@ -155,14 +191,14 @@ try_agent(struct auth *u)
             const struct agent_key *key = &u->agent.keys[j];
 
             if (key->blob_len != k->blob_len || memcmp(key->blob, k->blob, k->blob_len) ||
-                u->offered[j])
+                u->offered[j] || !may_show(u, key->blob, key->blob_len))
                 continue;
             u->offered[j] = u->spent[i] = true;
             rc = try_agent_key(u, key);
         }
     }
     for (size_t j = 0; j < u->agent.count && go_on(u, rc) && !u->a->o->identities_only; j++)
-        if (!u->offered[j]) {
+        if (!u->offered[j] && may_show(u, u->agent.keys[j].blob, u->agent.keys[j].blob_len)) {
             u->offered[j] = true;
             rc = try_agent_key(u, &u->agent.keys[j]);
         }
@@ -180,6 +216,8 @@ show(struct auth *u, const struct keyfile *k, const char *passphrase)
     attempt_call(a, rc,
         libssh2_userauth_publickey_frommemory(a->s->session, a->o->user, strlen(a->o->user),
             k->public, k->public ? strlen(k->public) : 0, k->text, k->text_len, passphrase));
+    if (rc == 0)
+        remember(u, k->blob, k->blob_len);
     return key_result(u, rc, k->type, "", k->path);
 }
 
@@ -351,9 +389,10 @@ try_file(struct auth *u, const struct keyfile *k)
 static void
 load_files(struct auth *u)
 {
-    const char *const *list = u->a->o->identities;
+    static const char *const none[] = {NULL};
+    const char *const *list = u->a->o->identities ? u->a->o->identities : none;
 
-    while (list && list[u->file_count])
+    while (list[u->file_count])
         u->file_count++;
     u->files = xcalloc(u->file_count + 1, sizeof *u->files);
     u->spent = xcalloc(u->file_count + 1, sizeof *u->spent);
@@ -382,6 +421,23 @@ load(struct auth *u)
 }
 
 int
+auth_first_key(struct auth *u)
+{
+    size_t count;
+    int rc = load(u);
+
+    count = u->a->o->identities_only ? 0 : u->agent.count;
+    for (size_t i = 0; i < u->file_count; i++)
+        count += u->files[i].text || u->files[i].blob;
+    if (rc || count > FEW_KEYS)
+        return rc;
+    u->unasked = true;
+    rc = auth_keys(u);
+    u->unasked = false;
+    return rc;
+}
+
+int
 auth_keys(struct auth *u)
 {
     int rc = u->loaded ? 0 : load(u);
@@ -389,8 +445,12 @@ auth_keys(struct auth *u)
     if (rc == 0)
         rc = try_agent(u);
     for (size_t i = 0; i < u->file_count && go_on(u, rc); i++) {
-        if (u->spent[i])
+        const struct keyfile *k = &u->files[i];
+
+        if (u->spent[i] || (u->unasked && !k->text))
             continue;
+        if (!may_show(u, k->encrypted ? NULL : k->blob, k->blob_len))
+            break;
         u->spent[i] = true;
         rc = try_file(u, &u->files[i]);
     }

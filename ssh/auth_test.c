@@ -261,6 +261,38 @@ test_limit_of_the_server(void **state)
     sshd_start("");
 }
 
+/* A key that did for one server is shown to the next before that was asked what it takes. That spoils nothing
+ * where it does not do. */
+static void
+test_first_key(void **state)
+{
+    struct ssh_options o = usual_options();
+    const char *right = identity_list[0];
+
+    shell("cd %s && for k in stray other; do ssh-keygen -q -t ed25519 -N '' -f $k || exit 1; done",
+        lab.dir);
+    assert_connects(&o);
+    assert_connects(&o);
+    shell("cd %s && cp authorized all && cat stray.pub >>authorized", lab.dir);
+    identity_list[0] = path("stray");
+    assert_connects(&o);
+    shell("cd %s && mv all authorized", lab.dir);
+    sshd_start("MaxAuthTries 3\n");
+    know_host("host_ed25519.pub");
+    identity_list[1] = right;
+    assert_connects(&o);
+    identity_list[1] = path("other");
+    identity_list[2] = right;
+    assert_connects(&o);
+    identity_list[0] = right;
+    identity_list[1] = NULL;
+    assert_connects(&o);
+    sshd_start("PubkeyAuthentication no\n");
+    know_host("host_ed25519.pub");
+    assert_fails(&o, ERR_CREDENTIALS, "there was no key or password to try; the server allows: ");
+    sshd_start("");
+}
+
 static void
 test_several_steps(void **state)
 {
@@ -372,6 +404,7 @@ main(void)
         cmocka_unit_test_setup(test_passphrase_in_parallel, each),
         cmocka_unit_test_setup(test_passwords, each),
         cmocka_unit_test_setup(test_limit_of_the_server, each),
+        cmocka_unit_test_setup(test_first_key, each),
         cmocka_unit_test_setup(test_several_steps, each),
         cmocka_unit_test_setup(test_host_key, each),
         cmocka_unit_test_setup(test_accept_new_hosts, each),

@@ -38,6 +38,12 @@ speaks_ssh(const struct ssh_session *s)
     return banner && strncmp(banner, "SSH-", 4) == 0;
 }
 
+static bool
+says_busy(const struct ssh_session *s)
+{
+    return strstr(s->greeting, "MaxStartups") != NULL;
+}
+
 /* The server closed the connection, or never said what an SSH server says. */
 static int
 lost(struct ssh_attempt *a)
@@ -55,7 +61,7 @@ lost(struct ssh_attempt *a)
             a->err, code, "%s ended the connection during %s: %s", a->peer, a->phase, s->goodbye);
     if (s->link.proxy && !s->greeting[0])
         return proxy_failed(a);
-    a->busy = !s->greeting[0] || strstr(s->greeting, "MaxStartups");
+    a->busy = !s->greeting[0] || says_busy(s);
     if (s->greeting[0] && a->busy)
         return err_set(
             a->err, code, "%s has too many logins going on just now (MaxStartups)", a->peer);
@@ -68,7 +74,8 @@ lost(struct ssh_attempt *a)
     if (!speaks_ssh(s))
         return err_set(
             a->err, code, "%s closed the connection before it sent an SSH banner", a->peer);
-    return err_set(a->err, code, "%s closed the connection during %s", a->peer, a->phase);
+    return err_set(a->err, code, "%s closed the connection during %s%s", a->peer, a->phase,
+        code == ERR_AUTH ? "; has the account expired? The server's log may say more" : "");
 }
 
 int
@@ -80,7 +87,7 @@ attempt_failed(struct ssh_attempt *a, int rc)
     if (a->code)
         return a->code;
     s->failure = rc ? rc : LIBSSH2_ERROR_SOCKET_DISCONNECT;
-    if (session_lost(s) || s->goodbye[0] || rc == 0) {
+    if (session_lost(s) || s->goodbye[0] || rc == 0 || says_busy(s)) {
         a->code = lost(a);
     } else if (rc == LIBSSH2_ERROR_KEX_FAILURE) {
         a->report->openssh_could = true;

@@ -41,6 +41,7 @@ struct jump {
     struct loop_fd fd;          /* [L] */
     struct loop_timer patience; /* [L] for the opening that is under way */
     struct loop_timer look;     /* [L] after tunnels whose descriptor nobody watches */
+    bool looking;               /* [L] it is set */
     struct opening *opening;    /* [L] that is under way */
     struct opening_list queue;  /* [L] that wait for it */
     struct tunnel_list tunnels; /* [L] */

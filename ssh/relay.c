@@ -226,8 +226,10 @@ tunnel_watch(struct tunnel *t)
         events |= LOOP_WRITE;
     loop_fd_watch(&t->local, events);
     /* Without a watch nobody would notice that it is closed. */
-    if (!(events & LOOP_READ))
+    if (!(events & LOOP_READ) && !t->jump->looking) {
+        t->jump->looking = true;
         loop_timer_set(&t->jump->look, LOOK_MS);
+    }
 }
 
 /* After something happened to it: ends it if it is over. */
@@ -474,6 +476,7 @@ static void
 session_settle(struct jump *j)
 {
     struct ssh_session *s = j->s;
+    int events = 0;
 
     if (!s->full)
         (void)session_flush(s);
@@ -481,7 +484,11 @@ session_settle(struct jump *j)
         relay_lost(j);
         return;
     }
-    loop_fd_watch(&j->fd, LOOP_READ | (buf_len(&s->out) > 0 ? LOOP_WRITE : 0));
+    if (!TAILQ_EMPTY(&j->tunnels) || j->opening) /* else take_in would take nothing */
+        events |= LOOP_READ;
+    if (buf_len(&s->out) > 0)
+        events |= LOOP_WRITE;
+    loop_fd_watch(&j->fd, events);
 }
 
 static void
@@ -552,6 +559,7 @@ on_look(struct loop_timer *timer)
     struct jump *j = owner_of(timer, struct jump, look);
     struct tunnel *t;
 
+    j->looking = false;
     TAILQ_FOREACH(t, &j->tunnels, link)
         if (!(t->local.watched & LOOP_READ))
             look_after(t);

@@ -1,16 +1,19 @@
--- hosts.lua OTHER COUNT [first]: opens hN for N up to COUNT at once and runs `true` on each, while OTHER, a
--- host that was there before, is called every few milliseconds. Wall-clock time, CPU time of all that takes
--- part (see lib/usage.lua), and how late the calls were.
+-- hosts.lua OTHER first|plain|as-it-is: opens the hosts of the large lab at once and runs `true` on each, while
+-- OTHER, a host that was there before, is called every few milliseconds. Wall-clock time, CPU time of all that
+-- takes part (see lib/usage.lua), and how late the calls were.
 --
--- "first": this process and OTHER have precedence over the hosts that are opened, in so far as the kernel's
--- scheduler gives it (autogroups). It needs a session of its own.
+-- "plain": by address, and with a configuration that is the same for all. In any case but "as-it-is", this
+-- process and OTHER have precedence over the hosts that are opened, in so far as the kernel's scheduler gives it
+-- (autogroups). That needs a session of its own.
 
 local orrery = require "orrery"
 local program = require "lib.program"
 local stats = require "lib.stats"
 local usage = require "lib.usage"
 
-local other, count, first_of_all = arg[1], tonumber(arg[2]), arg[3] == "first"
+local other, count = arg[1], tonumber(os.getenv("BENCH_MANY"))
+local plain, first_of_all = arg[2] == "plain", arg[2] ~= "as-it-is"
+local config = os.getenv(plain and "BENCH_MANY_PLAIN" or "BENCH_MANY_CONFIG")
 local PING = 0.005 -- seconds from call to call
 
 -- Calls on a beat. How late each was is counted from the beat, not from when its turn came: what blocks this
@@ -30,6 +33,10 @@ end
 
 local hosts = {}
 for i = 1, count do hosts[i] = "h" .. i end
+if plain then
+    hosts = {}
+    for address in os.getenv("BENCH_MANY_ADDRESSES"):gmatch("%S+") do hosts[#hosts + 1] = address end
+end
 
 -- For the session that a process is in; as root.
 local function take_precedence(pid)
@@ -53,7 +60,7 @@ for i = #late, 1, -1 do late[i] = nil end
 
 local first, start = usage.now(), orrery.now()
 local contexts = orrery.map(hosts, { limit = count }, function(host)
-    local ctx = program.open(host, { config = os.getenv("BENCH_MANY_CONFIG") })
+    local ctx = program.open(host, { config = config })
     ctx:run { "true" }
     return ctx
 end)

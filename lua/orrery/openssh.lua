@@ -29,14 +29,6 @@ local function asking(opts)
     }
 end
 
-local function set_asking(opts, set)
-    if not asking(opts).askpass then
-        set("BatchMode", "yes")
-    elseif opts.ask == false then
-        set("NumberOfPasswordPrompts", 1) -- nobody has another one
-    end
-end
-
 -- File names on ssh's command line have tokens and variables in them, and no way to quote those.
 local function check_path(path)
     if path:find('[%%"\\%c]') or path:find("${", 1, true) then
@@ -64,11 +56,16 @@ local function assigned(set_env)
     return entries
 end
 
+-- ssh(1) has a shell run another ssh for them, so their names are looked at first.
 local function jumps(given)
-    if type(given) == "string" then return given end
+    if given == "none" then return given end
     local hops = {}
-    for _, hop in ipairs(given) do
-        for _, each in ipairs(type(hop) == "string" and jump.parse(hop) or { hop }) do hops[#hops + 1] = each end
+    for _, hop in ipairs(type(given) == "string" and { given } or given) do
+        for _, each in ipairs(type(hop) == "string" and jump.parse(hop) or { hop }) do
+            if type(each) == "string" then refuse("'%s' cannot be a jump host", each) end
+            ssh_config.check(each.host, each)
+            hops[#hops + 1] = each
+        end
     end
     local text, field = jump.format(hops)
     if not text then
@@ -92,51 +89,71 @@ local STAYS = { sessiontype = "SessionType=default", stdinnull = "StdinNull=no",
 
 local function yes_no(value) return value and "yes" or "no" end
 
---- What is asked for wins over the configuration: ssh(1) takes the first value that it meets.
+---@class orrery.CommandLine a command line that grows
+---@field argv string[]
+local CommandLine = {}
+CommandLine.__index = CommandLine
+
+function CommandLine:add(...)
+    for _, word in ipairs { ... } do self.argv[#self.argv + 1] = word end
+end
+
+function CommandLine:set(name, value) self:add("-o", name .. "=" .. value) end
+
+-- What the script says. It wins over the configuration: ssh(1) takes the first value that it meets.
+local function add_options(line, opts, set_env)
+    if opts.config then line:add("-F", opts.config) end
+    if opts.user then line:add("-l", opts.user) end
+    if opts.port then line:add("-p", ("%d"):format(opts.port)) end
+    if opts.jump then line:add("-J", jumps(opts.jump)) end
+    if opts.forward_agent ~= nil then line:add(opts.forward_agent and "-A" or "-a") end
+    for _, path in ipairs(opts.identity or {}) do line:add("-i", check_path(path)) end
+    if opts.identity then line:set("IdentitiesOnly", "yes") end
+    if opts.known_hosts then
+        line:set("UserKnownHostsFile", quoted(opts.known_hosts))
+        line:set("GlobalKnownHostsFile", "/dev/null")
+    end
+    for _, pair in ipairs(SAME) do
+        if opts[pair[1]] then line:set(pair[2], opts[pair[1]]) end
+    end
+    if opts.compression ~= nil then line:set("Compression", yes_no(opts.compression)) end
+    if opts.set_env then line:set("SetEnv", assignments(set_env)) end
+    if opts.connect_timeout then line:set("ConnectTimeout", math.ceil(opts.connect_timeout)) end
+end
+
+-- What a stream needs of ssh, whatever is configured.
+local function add_needs(line, opts, keepalive, found)
+    if not asking(opts).askpass then
+        line:set("BatchMode", "yes")
+    elseif opts.ask == false then
+        line:set("NumberOfPasswordPrompts", 1) -- nobody has another one
+    end
+    line:set("LogLevel", "INFO") -- quieter, it does not say why it failed
+    line:set("RemoteCommand", "none")
+    line:set("ClearAllForwardings", "yes")
+    for keyword, setting in pairs(STAYS) do
+        if found[keyword] then line:add("-o", setting) end
+    end
+    -- A master that others use would outlive us. To use one that is there is fine.
+    line:set("ControlMaster", "no")
+    -- Were we killed while the network is silent, ssh would wait for ever.
+    if keepalive > 0 then
+        line:set("ServerAliveInterval", math.ceil(keepalive))
+        line:set("ServerAliveCountMax", 3)
+    end
+end
+
 ---@param host string
 ---@param opts orrery.SshOptions
 ---@param set_env? string[] all that is to be set, the configuration's too
 ---@param found table<string, string[]> what is configured
 ---@return string[] argv {} stands for the text that a shell is to run there
 local function command_line(host, opts, keepalive, set_env, found)
-    local argv = { PROGRAM, "-T", "-x" }
-    local function add(...)
-        for _, word in ipairs { ... } do argv[#argv + 1] = word end
-    end
-    local function set(name, value) add("-o", name .. "=" .. value) end
-    if opts.config then add("-F", opts.config) end
-    if opts.user then add("-l", opts.user) end
-    if opts.port then add("-p", ("%d"):format(opts.port)) end
-    if opts.jump then add("-J", jumps(opts.jump)) end
-    if opts.forward_agent ~= nil then add(opts.forward_agent and "-A" or "-a") end
-    for _, path in ipairs(opts.identity or {}) do add("-i", check_path(path)) end
-    if opts.identity then set("IdentitiesOnly", "yes") end
-    if opts.known_hosts then
-        set("UserKnownHostsFile", quoted(opts.known_hosts))
-        set("GlobalKnownHostsFile", "/dev/null")
-    end
-    for _, pair in ipairs(SAME) do
-        if opts[pair[1]] then set(pair[2], opts[pair[1]]) end
-    end
-    if opts.compression ~= nil then set("Compression", yes_no(opts.compression)) end
-    if opts.set_env then set("SetEnv", assignments(set_env)) end
-    if opts.connect_timeout then set("ConnectTimeout", math.ceil(opts.connect_timeout)) end
-    set_asking(opts, set)
-    set("LogLevel", "INFO") -- quieter, it does not say why it failed
-    set("RemoteCommand", "none")
-    set("ClearAllForwardings", "yes")
-    for keyword, setting in pairs(STAYS) do
-        if found[keyword] then add("-o", setting) end
-    end
-    -- A master that others use would outlive us. To use one that is there is fine.
-    set("ControlMaster", "no")
-    -- Were we killed while the network is silent, ssh would wait for ever.
-    if keepalive > 0 then
-        set("ServerAliveInterval", math.ceil(keepalive))
-        set("ServerAliveCountMax", 3)
-    end
-    add("--", host, "exec sh -c '{}'")
-    return argv
+    local line = setmetatable({ argv = { PROGRAM, "-T", "-x" } }, CommandLine)
+    add_options(line, opts, set_env)
+    add_needs(line, opts, keepalive, found)
+    line:add("--", host, "exec sh -c '{}'")
+    return line.argv
 end
 
 --- A request for context.open.

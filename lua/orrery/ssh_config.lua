@@ -8,6 +8,7 @@
 -- see ssh_choice.lua.
 
 local Error = require "orrery.error"
+local family = require "orrery.ssh_family"
 local choice = require "orrery.ssh_choice"
 local jump = require "orrery.ssh_jump"
 local system = require "orrery.ssh_system"
@@ -231,6 +232,15 @@ local function environment(found, opts)
     return list[1] and list or nil
 end
 
+-- OpenSSH's own order is no wish of anybody's: ours has the ciphers in the order of their speed.
+local USUAL_CIPHERS = "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,"
+    .. "aes256-gcm@openssh.com"
+
+local function ciphers(found)
+    local list = one(found, "ciphers")
+    return list ~= USUAL_CIPHERS and list or nil
+end
+
 local function from_config(reading, opts)
     local found, tokens = reading.found, reading.tokens
     return {
@@ -245,7 +255,7 @@ local function from_config(reading, opts)
         agent_socket = agent_socket(reading),
         auth_order = auth_order(found),
         kex = one(found, "kexalgorithms"),
-        ciphers = one(found, "ciphers"),
+        ciphers = ciphers(found),
         macs = one(found, "macs"),
         host_key_algorithms = one(found, "hostkeyalgorithms"),
         bind_address = one(found, "bindaddress"),
@@ -299,8 +309,11 @@ local function anything_to_read(overrides)
         or system.exists("/etc/ssh/ssh_config.d")
 end
 
+--- What a shell would obey: names stand in ProxyCommand.
+local HOST_NOT, USER_NOT = "[%c%s'`\"$\\;&<>|(){},]", "[%c'`\";&<>|(){}]"
+
 --- A host name comes from inventories and command lines: it must not become an option of ssh(1), nor
---- lines of its output.
+--- lines of its output, nor a command.
 ---@param name string
 ---@param overrides orrery.SshOverrides
 ---Raises "argument", "option".
@@ -308,11 +321,13 @@ function M.check(name, overrides)
     if type(name) ~= "string" or name == "" then
         Error.raise { code = "argument", message = "ssh: a host name was expected", at = Error.at() }
     end
-    if name:find("^%-") or name:find("[%c%s]") then
-        refuse(("%q"):format(name), "a host name cannot begin with '-' or have blanks in it")
+    if name:find("^%-") or name:find(HOST_NOT) then
+        refuse(("%q"):format(name), "a host name cannot begin with '-', or have blanks or quotes in it, or any of "
+            .. "$ \\ ; & < > | ( ) { } ,")
     end
-    if overrides.user and (overrides.user == "" or overrides.user:find("^%-") or overrides.user:find("%c")) then
-        refuse(name, "'%s' cannot be a user name", overrides.user)
+    local user = overrides.user
+    if user and (user == "" or user:find("^%-") or user:find(USER_NOT) or user:find("%s%-") or user:find("\\$")) then
+        refuse(name, "'%s' cannot be a user name", user)
     end
     local port = tonumber(overrides.port or 22)
     if not port or port < 1 or port > 65535 or port % 1 ~= 0 then
@@ -322,18 +337,20 @@ end
 
 local function ask_ssh(name, overrides, run)
     local argv = M.query(name, overrides)
+    table.insert(argv, 2, "-v") -- for which files it reads, see ssh_family.lua
     local text, status = run(argv)
     if status == 127 then
         if overrides.config then
             refuse(name, "there is no ssh program to read %s with", overrides.config)
         end
-        return defaults(name, overrides)
+        return defaults(name, overrides), text
     end
     local found = parse(text)
     if status ~= 0 or not found.hostname then
-        refuse(name, "ssh does not accept its configuration: %s", (text:gsub("%s+$", "")))
+        local said = text:gsub("OpenSSH_[^\n]*\n", ""):gsub("debug1: [^\n]*\n", ""):gsub("%s+$", "")
+        refuse(name, "ssh does not accept its configuration: %s", said)
     end
-    return found
+    return found, text
 end
 
 --- The command that prints a host's configuration.
@@ -363,15 +380,17 @@ local cache = setmetatable({}, { __mode = "k" })
 
 local function look_up(name, overrides, run)
     M.check(name, overrides)
-    local answers = cache[run] or {}
-    cache[run] = answers
-    local key = table.concat(M.query(name, overrides), "\0")
-    if not answers[key] then
-        if anything_to_read(overrides) then
-            answers[key] = ask_ssh(name, overrides, run)
-        else
-            answers[key] = defaults(name, overrides)
-        end
+    cache[run] = cache[run] or { answers = {}, families = {} }
+    local answers, families = cache[run].answers, cache[run].families
+    local query = M.query(name, overrides)
+    local key = table.concat(query, "\0")
+    if answers[key] then return answers[key] end
+    if anything_to_read(overrides) then
+        local others = table.concat(query, "\0", 1, #query - 1)
+        families[others] = families[others] or family.new()
+        answers[key] = families[others]:answer(name, function() return ask_ssh(name, overrides, run) end)
+    else
+        answers[key] = defaults(name, overrides)
     end
     return answers[key]
 end

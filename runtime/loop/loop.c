@@ -73,7 +73,8 @@ loop_turn(struct loop *loop, bool may_wait)
 
     loop->eventful = false;
     count(sys_poll);
-    event_base_loop(loop->base, wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+    /* Without EVLOOP_ONCE it would go on for as long as a descriptor stays ready. */
+    event_base_loop(loop->base, wait ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
     if (wait || loop->eventful) /* looking around while spinning is no turn */
         count(loop_turns);
     loop_finish_turn(loop);

@@ -298,6 +298,36 @@ test_look(void **state)
     caller_fini(&c);
 }
 
+static void
+leave_bytes(struct loop_fd *f, int events)
+{
+}
+
+static void
+leave_unread(void *arg)
+{
+    struct caller *c = arg;
+
+    loop_fd_init(&c->fd, c->loop, c->pair[0], leave_bytes);
+    loop_fd_watch(&c->fd, LOOP_READ);
+}
+
+/* A descriptor that stays ready keeps nobody in the loop, nor work from its turn. */
+static void
+test_never_read(void **state)
+{
+    struct caller c = {.loop = loop_of(state)};
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, c.pair), 0);
+    assert_int_equal(write(c.pair[1], "x", 1), 1);
+    loop_sync(c.loop, leave_unread, &c);
+    for (int i = 0; i < 100; i++) {
+        loop_wait(c.loop, &c.waiter, atomic_load(&c.waiter.news), 0);
+        loop_sync(c.loop, nothing, NULL);
+    }
+    caller_fini(&c);
+}
+
 /* ---- news from other threads ---- */
 
 static void *
@@ -547,6 +577,7 @@ main(void)
         with_loop(test_work_reaches_a_waiter),
         with_loop(test_lazy_work_alone),
         with_loop(test_timers),
+        with_loop(test_never_read),
         with_loop(test_crowd),
         with_loop(test_sleeper_and_caller),
         with_loop(test_idle),

@@ -370,6 +370,7 @@ hint_from_words(const struct bootstrap *b, const char *stderr_text)
     static const struct {
         const char *words, *hint;
     } known[] = {
+        {"/etc/nologin exists", "nobody may log in there now"},
         {"account is currently not available", "the login shell of this account refuses commands"},
         {"nologin", "the login shell of this account refuses commands"},
         {"sftp connections only", "this account is for sftp only, a forced command"},
@@ -396,6 +397,8 @@ hint_from_end(const struct bootstrap *b, const char *why, const char *stderr_tex
         return "there seems to be no sh in the PATH";
     if (strstr(why, "status 126"))
         return "sh may not be executed there";
+    if (strstr(why, "status 1") && strstr(stderr_text, ": No such file or directory"))
+        return "the login shell is not there: is it a chroot for file transfer only?";
     if (strstr(why, "signal"))
         return "is there a limit on the time or memory of this account's processes?";
     if (strstr(why, "status"))

@@ -186,6 +186,14 @@ test_explain(void **state)
     assert_explained("", "exited with status 127", "sh: error while loading shared libraries: x\n",
         "bootstrap: exited with status 127 (sh cannot be started there); stderr: sh: error while "
         "loading shared libraries: x");
+    assert_explained("", "exited with status 1", "/bin/bash: No such file or directory\n",
+        "bootstrap: exited with status 1 (the login shell is not there: is it a chroot for file "
+        "transfer only?); stderr: /bin/bash: No such file or directory");
+    assert_explained("", "exited with status 254",
+        "User x not allowed because /etc/nologin exists\n",
+        "bootstrap: exited with status 254 (nobody may log in there now); stderr: User x not "
+        "allowed "
+        "because /etc/nologin exists");
     assert_explained("This service allows sftp connections only.\n", "exited with status 1", "",
         "bootstrap: exited with status 1 (this account is for sftp only, a forced command); it "
         "printed: This service allows sftp connections only.");

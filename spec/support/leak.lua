@@ -106,10 +106,15 @@ end
 
 local places = { "/tmp", "/var/tmp", "/run", "/dev/shm", "/root", "/root/.cache/orrery" }
 
+-- Half-written files, and an agent that is being received, whose name is the marker of a bootstrap.
+local function is_temporary(name)
+    return name:find(".orrery-", 1, true) or (#name == 25 and name:find("^%.%x+$"))
+end
+
 local function find_temporary(found, root, where)
     for _, dir in ipairs(places) do
         for _, name in ipairs(entries(root .. dir)) do
-            if name:find(".orrery-", 1, true) then
+            if is_temporary(name) then
                 found[where .. dir .. "/" .. name] =
                     ("temporary file %s/%s%s"):format(dir, name, where)
             end
@@ -122,7 +127,7 @@ function probes.files(found)
     local dir = os.getenv("TMPDIR")
     if dir and dir ~= "/tmp" then
         for _, name in ipairs(entries(dir)) do
-            if name:find(".orrery-", 1, true) then
+            if is_temporary(name) then
                 found[dir .. "/" .. name] = ("temporary file %s/%s"):format(dir, name)
             end
         end

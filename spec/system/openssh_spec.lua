@@ -292,6 +292,10 @@ describe("the OpenSSH transport", function()
     it("names the option that it cannot honour, before it does anything", function()
         assert.are.equal("option", failure("-oProxyCommand=true").code)
         assert.are.equal("option", failure("h1", { user = "-v" }).code)
+        for _, jump in ipairs { "-v", "$(id)", "a,b;c", "a b", "u'@a", "" } do
+            assert.are.equal("option", failure("h1", { jump = jump }).code)
+            assert.are.equal("option", failure("h1", { jump = { jump } }).code)
+        end
         assert.are.equal("option", failure("h1", { identity = here .. "/%h" }).code)
         assert.matches("must be one of", failure("h1", { transport = "openshh" }).message, 1, true)
     end)

@@ -77,6 +77,11 @@ describe("orrery ssh-check", function()
         code, text = check("-F", lab.ssh_config(), "-J", "root@h1:22", "h2")
         assert.are.equal(0, code)
         has(text, "by way of h1: root@", "ProxyJump root@h1:22 option")
+        code, text = check("-F", lab.ssh_config(), "-J", "nobody-here@h1", "h2")
+        assert.are.equal(1, code)
+        has(text, "NO jump host", "cannot be reached by way of h1:", "does not let user nobody-here in",
+            "h2 cannot be used: jump host (auth)", ("to do say more of the jump host: orrery ssh-check -F '%s' -p 22 "
+            .. "nobody-here@h1"):format(lab.ssh_config()))
     end)
 
     it("names the step that failed, and what to do", function()

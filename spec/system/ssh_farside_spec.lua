@@ -19,6 +19,8 @@ local SSHD = {
     "Match User endless", "    ForceCommand cat",
     "Match User sftponly", "    ForceCommand internal-sftp",
     "Match User banner", "    Banner /etc/ssh/banner",
+    "Match User nosession", "    MaxSessions 0",
+    "Match User caged", "    ChrootDirectory /opt/empty",
 }
 
 describe("the far side", function()
@@ -29,56 +31,60 @@ describe("the far side", function()
     setup(function()
         here, root = remote.directory(), lab.root(HOST)
         remote.write(here .. "/small", "some text\n")
+        lab.exec("h2", "install -m 644 /root/.ssh/authorized_keys /etc/ssh/keys_for_all")
+        lab.sshd("h2", SSHD[1]) -- this one uses PAM
         lab.exec(HOST, [[
             install -m 644 /root/.ssh/authorized_keys /etc/ssh/keys_for_all
             echo "Welcome to the machine" >/etc/ssh/banner
             ln -sf /usr/bin/busybox /bin/ash
-            mkdir -p /opt/onlysh && ln -sf /bin/dash /opt/onlysh/sh]])
+            mkdir -p /opt/empty /opt/onlysh && ln -sf /bin/dash /opt/onlysh/sh]])
         lab.sshd(HOST, unpack(SSHD))
     end)
 
     teardown(function()
         lab.sshd(HOST)
+        lab.sshd "h2"
         remote.remove(here)
     end)
 
-    local function on_host(line)
-        local code, stdout, stderr = lab.exec(HOST, line)
+    local function on_host(line, host)
+        local code, stdout, stderr = lab.exec(host or HOST, line)
         assert.are.equal(0, code, stderr)
         return stdout
     end
 
-    local function leftovers()
-        for _, process in pairs(lab.processes(HOST)) do
+    local function leftovers(host)
+        for _, process in pairs(lab.processes(host)) do
             local is_listener = process.ppid == 0 or process.command:find("[listener]", 1, true)
             if not is_listener and process.state ~= "Z" then return process.command end
         end
-        local text = on_host [[find /home /tmp /var/tmp /dev/shm /opt -xdev \( -name 'orrery-*-*' -o \
-            -name '.????????????????????????' \) 2>/dev/null; true]]
+        local text = on_host([[find /home /tmp /var/tmp /dev/shm /opt -xdev \( -name 'orrery-*-*' -o \
+            -name '.????????????????????????' \) 2>/dev/null; true]], host)
         return text ~= "" and text or nil
     end
 
     -- `then_do` gets what the row is about; afterwards nothing may be left but the agent in its cache.
     local function visit(row, then_do)
         count = count + 1
+        local host = row.host or HOST
         local name = row.name or ("far" .. count)
         local home = row.home or "/home/" .. name
         local function fill(text) return (text:gsub("USER", name):gsub("~", home)) end
-        lab.user(HOST, name, row)
-        if row.before then on_host(fill(row.before)) end
+        lab.user(host, name, row)
+        if row.before then on_host(fill(row.before), host) end
         local opened = {}
         local function open(opts)
             local all = { config = lab.ssh_config(), user = name, bootstrap_timeout = row.timeout }
             for key, value in pairs(opts or {}) do all[key] = value end
-            opened[#opened + 1] = orrery.ssh(HOST, all)
+            opened[#opened + 1] = orrery.ssh(host, all)
             return opened[#opened]
         end
         local ok, err = pcall(then_do, open, home)
         for _, ctx in ipairs(opened) do ctx:close() end
-        local is_clean, what = pcall(remote.eventually, "a clean host", function() return not leftovers() end)
-        if row.after then on_host(fill(row.after)) end
+        local is_clean, what = pcall(remote.eventually, "a clean host", function() return not leftovers(host) end)
+        if row.after then on_host(fill(row.after), host) end
         if not ok then error(err, 0) end
-        assert.is_true(is_clean, tostring(what) .. ": " .. tostring(leftovers()))
+        assert.is_true(is_clean, tostring(what) .. ": " .. tostring(leftovers(host)))
     end
 
     local function use(ctx)
@@ -155,6 +161,13 @@ describe("the far side", function()
                 end)
             end)
         end
+        it("something in ~/.ssh/rc, and fail", function()
+            visit({ files = { [".ssh/rc"] = "echo Welcome; echo oops >&2; exit 4\n" } }, function(open)
+                local ctx = open()
+                use(ctx)
+                ctx:close()
+            end)
+        end)
         it("a banner of sshd's", function()
             visit({ name = "banner" }, function(open)
                 for _, way in ipairs { "libssh2", "openssh" } do
@@ -328,7 +341,18 @@ describe("the far side", function()
                 after = "umount -l ~; " .. NONE_FULL, says = {
                     "tried ~/.cache/orrery: noexec; /var/tmp/orrery-", ": No space left on device; /tmp/orrery-" } },
             ["a login shell that is not there"] = { shell = "/bin/nosuch", code = "auth",
-                says = { "does not let user USER in: tried ", "(refused); the server allows: publickey" } },
+                says = { "does not let user USER in: tried ", "(refused)", "; the server allows: publickey" } },
+            ["a host that is closed"] = { before = "echo Down for maintenance >/etc/nologin",
+                after = "rm /etc/nologin",
+                says = { "status 254 (nobody may log in there now)", "Down for maintenance" } },
+            ["a chroot without a shell"] = { name = "caged", says = {
+                "(the login shell is not there: is it a chroot", "/bin/bash: No such file or directory" } },
+            ["a server that gives no session"] = { name = "nosession", code = "connect",
+                says = { "opens no session for user nosession" } },
+            ["a password that has expired"] = { host = "h2", shadow = "*:0:0:99999:7:::",
+                says = { "(the password of this account has expired)", "Password change required" } },
+            ["an expired account, with PAM"] = { host = "h2", shadow = "*:19000:0:99999:7::1:", code = "auth",
+                says = { "closed the connection during authentication; has the account expired?" } },
             ["an account that has expired"] = { shadow = "*:19000:0:99999:7::1:", code = "auth",
                 says = { "does not let user USER in: tried " } },
             ["a locked account"] = { shadow = "!:19000:0:99999:7:::", code = "auth",
@@ -342,7 +366,7 @@ describe("the far side", function()
                         text = text:gsub("~", home):gsub("USER", home:match("[^/]+$"))
                         assert.matches(text, err.message, 1, true)
                     end
-                    assert.are.equal("ssh:" .. HOST, err.route)
+                    assert.are.equal("ssh:" .. (row.host or HOST), err.route)
                 end)
             end)
         end

@@ -80,13 +80,13 @@ describe("ssh_config", function()
             ciphers = "aes256-ctr,aes128-ctr", macs = "hmac-sha2-256",
             host_key_algorithms = "ssh-ed25519,rsa-sha2-512", connect_timeout = 7,
         }, config.resolve("web1", nil, answer(RECORDED)))
-        assert.are.same({ "ssh -G -- web1" }, calls)
+        assert.are.same({ "ssh -v -G -- web1" }, calls)
     end)
 
     it("passes overrides on, and asks once for each of them", function()
         local run = answer(RECORDED)
         config.resolve("web1", { user = "x", port = 99, config = "/c" }, run)
-        assert.are.same({ "ssh -G -F /c -l x -p 99 -- web1" }, calls)
+        assert.are.same({ "ssh -v -G -F /c -l x -p 99 -- web1" }, calls)
         local first = config.resolve("web1", {}, run)
         first.identities[1] = "changed by the caller"
         assert.are.equal("/home/me/.ssh/id_web1", config.resolve("web1", nil, run).identities[1])
@@ -191,7 +191,7 @@ describe("ssh_config", function()
             got.macs, got.host_key_algorithms, got.keepalive, got.password, got.proxy_command,
         })
         assert.are.same({ "A=1", "B=two words" }, got.set_env)
-        assert.are.equal("ssh -G -o ProxyCommand=nc x 1 -- web1", calls[#calls])
+        assert.are.equal("ssh -v -G -o ProxyCommand=nc x 1 -- web1", calls[#calls])
     end)
 
     it("asks the server for variables", function()
@@ -236,13 +236,18 @@ describe("ssh_config", function()
     end)
 
     it("never makes an option out of a host name", function()
-        for _, name in ipairs { "-oProxyCommand=x", "-", "a b", "a\nuser root", "" } do
+        for _, name in ipairs { "-oProxyCommand=x", "-", "a b", "a\nuser root", "", "$(id)", "a;id", "a`id`", "a|b",
+            "a'b", 'a"b', "a\\b", "{a,b}", "a&b", "<a" } do
             failure(name, nil, answer(RECORDED))
+            if name ~= "" then failure("web1", { jump = { { host = name } } }, answer(RECORDED)) end
+        end
+        for _, user in ipairs { "-x", "", "a;id", "`id`", "a|b", "a\nb", "x -y", "x\\" } do
+            failure("web1", { user = user }, answer(RECORDED))
         end
         failure("web1", { port = "22; x" }, answer(RECORDED))
         failure("web1", { port = 0 }, answer(RECORDED))
         failure("web1", { user = "-x" }, answer(RECORDED))
-        assert.are.same({}, calls)
+        for _, call in ipairs(calls) do assert.are.equal("ssh -G -o ProxyJump=none -- web1", call) end
     end)
 
     it("does without ssh where nothing is configured", function()

@@ -135,12 +135,31 @@ local AFTER = {
     end,
 }
 
+--- The jump host at which it failed, if it did at one.
+---@param plan orrery.SshPlan
+---@param err orrery.Error
+---@return orrery.SshConfig? hop
+function M.jump_host(plan, err)
+    local name = err.message:match("cannot be reached by way of ([^:]+):")
+    local hop = name and plan.config
+    while hop do
+        if hop ~= plan.config and hop.name == name then return hop end
+        hop = hop.via
+    end
+end
+
 --- What to do about a failure.
 ---@param plan orrery.SshPlan
 ---@param err orrery.Error
 ---@param sources table<string, string[]>
 ---@return string[]
 function M.after(plan, err, sources)
+    local hop = M.jump_host(plan, err)
+    if hop then
+        local file = plan.opts.config and (" -F '%s'"):format(plan.opts.config) or ""
+        return { ("say more of the jump host: orrery ssh-check%s -p %s %s@%s"):format(file, hop.port, hop.user,
+            hop.name) }
+    end
     local texts = {}
     local say_more = AFTER[err.code]
     if say_more then say_more(plan, err, sources, function(text) texts[#texts + 1] = text end) end

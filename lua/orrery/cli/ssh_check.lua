@@ -187,9 +187,14 @@ local STEP_OF = {
     hostkey_changed = "host key", hostkey_revoked = "host key", bootstrap = "agent", option = "configuration",
 }
 
-local function show_failure(plan, err, advice)
+local function failed_step(plan, err)
+    if require("orrery.cli.ssh_advice").jump_host(plan, err) then return "jump host" end
     local step = err.ssh and show_steps(err.ssh) or STEP_OF[err.code] or "connection"
-    if step == "connection" and err.message:find("resolve", 1, true) then step = "address" end
+    return step == "connection" and err.message:find("resolve", 1, true) and "address" or step
+end
+
+local function show_failure(plan, err, advice)
+    local step = failed_step(plan, err)
     row("NO", step, err.message)
     if Error.is(err.cause) then row("", "before", "inside this process: " .. tostring(err.cause.message)) end
     say ""
