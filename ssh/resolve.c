@@ -1,13 +1,13 @@
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "clock.h"
 #include "internal.h"
+#include "thread.h"
 
 /*
  * getaddrinfo cannot be interrupted, so it runs in a thread of its own, which outlives us if we are
@@ -64,9 +64,6 @@ lookup_start(struct ssh_attempt *a, const struct addrinfo *hints)
 {
     struct lookup *l = xcalloc(1, sizeof *l);
     pthread_condattr_t clock;
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigset_t all, old;
     int rc;
 
     pthread_mutex_init(&l->lock, NULL);
@@ -78,13 +75,7 @@ lookup_start(struct ssh_attempt *a, const struct addrinfo *hints)
     l->host = xstrdup(a->o->host);
     l->port = xstrdup(a->o->port);
 
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all); /* the host program's signals are not for this thread */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&thread, &attr, lookup_main, l);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
+    rc = thread_start(NULL, 0, lookup_main, l);
     if (rc) {
         err_errno(a->err, ERR_SYSTEM, rc, "no thread for resolving %s", a->o->host);
         lookup_free(l);
