@@ -247,7 +247,7 @@ describe("ssh_config", function()
         failure("web1", { port = "22; x" }, answer(RECORDED))
         failure("web1", { port = 0 }, answer(RECORDED))
         failure("web1", { user = "-x" }, answer(RECORDED))
-        for _, call in ipairs(calls) do assert.are.equal("ssh -G -o ProxyJump=none -- web1", call) end
+        for _, call in ipairs(calls) do assert.are.equal("ssh -v -G -o ProxyJump=none -- web1", call) end
     end)
 
     it("does without ssh where nothing is configured", function()
