@@ -6,7 +6,9 @@
 -- loop in place, other tasks included, until its own wait is over. Drives nest like function calls:
 -- an outer one returns after the inner ones.
 --
--- One turn of the loop runs the tasks that are ready, in order, then due timers, then polls.
+-- One turn of the loop runs the tasks that are ready, in order, then due timers, then polls. Where that takes
+-- long, what is left is put off: tasks that have become ready meanwhile go first, so that opening a thousand
+-- hosts does not hold up the calls of a few others.
 --
 -- Coroutines are used again: what a library keeps for a coroutine, by coroutine.running(), it may find
 -- there in another task.
@@ -78,6 +80,7 @@ M.Task = Task
 local current           -- the task that runs now
 local live = {}         -- tasks that have not ended; keeps them from being collected
 local ready, head, tail = {}, 1, 1 -- FIFO of tasks, ready[head] to ready[tail - 1]
+local late, late_head, late_tail = {}, 1, 1 -- the same of those that were put off
 
 local function push(task)
     ready[tail], tail = task, tail + 1
@@ -278,12 +281,12 @@ end
 
 --- Whether others want their turn: tasks that are ready, or timers, which may be due.
 ---@return boolean
-function M.busy() return head < tail or timers.next() ~= nil end
+function M.busy() return head < tail or late_head < late_tail or timers.next() ~= nil end
 
 --- Whether there is nothing to do but to wait, and the caller is no task.
 ---@return boolean
 function M.idle()
-    return not current and head == tail and not some_collected and timers.next() == nil
+    return not current and not some_collected and not M.busy()
 end
 
 --- Makes a future for someone else to settle.
@@ -308,29 +311,62 @@ end
 -- Tasks left to run before the loop looks outside again; tasks that keep each other ready must not
 -- starve it.
 local batch = 0
+-- So long a turn runs tasks, seconds: little beside what a call takes, and much beside a poll.
+local TURN = 1e-3
+local turn_end, some_ran, some_late_ran = 0, false, false
 
--- One step: resumes one task, or polls. Returns "idle" if nothing is left to happen.
-local function step(deadline)
+local function put_off()
+    for i = head, head + batch - 1 do
+        late[late_tail], late_tail = ready[i], late_tail + 1
+        ready[i] = nil
+    end
+    head, batch = head + batch, 0
+end
+
+-- The next task of this turn. One of each kind runs in every turn.
+local function take()
+    local over = clock() >= turn_end
+    if over and some_ran and batch > 0 then put_off() end
     if batch > 0 and head < tail then
-        batch = batch - 1
+        batch, some_ran = batch - 1, true
         local task = ready[head]
         ready[head], head = nil, head + 1
-        resume(task)
-        return
+        return task
+    elseif late_head < late_tail and not (over and some_late_ran) then
+        some_late_ran = true
+        local task = late[late_head]
+        late[late_head], late_head = nil, late_head + 1
+        return task
     end
+end
+
+local function begin_turn()
     if some_collected then report_orphans(false) end
     if timers.next() then timers.fire(clock(), fire) end
     batch = tail - head
-    if batch > 0 then
+    turn_end, some_ran, some_late_ran = clock() + TURN, false, false
+    -- Queues that are empty: keep them in the array part of their tables.
+    if batch == 0 then head, tail = 1, 1 end
+    if late_head == late_tail then late_head, late_tail = 1, 1 end
+end
+
+-- One step: resumes one task, or polls. Returns "idle" if nothing is left to happen.
+local function step(deadline)
+    local task = take()
+    if task then
+        resume(task)
+        return
+    end
+    begin_turn()
+    if batch > 0 or late_head < late_tail then
         poll(0)
         return
     end
-    head, tail = 1, 1 -- the queue is empty: keep it in the array part of its table
     local till = timers.next() or deadline
     if deadline and deadline < till then till = deadline end
     if till then
         poll(math.max(0, till - clock()))
-    elseif poll(nil) == "idle" and head == tail and not timers.next() then
+    elseif poll(nil) == "idle" and not M.busy() then
         return "idle"
     end
 end

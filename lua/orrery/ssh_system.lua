@@ -61,14 +61,22 @@ function M.exists(path)
     return ffi.C.orrery_access(path, 0) == 0
 end
 
---- Whether a program is found in $PATH.
----@param name string
----@return boolean
-function M.has_program(name)
+local function find_program(name)
     for directory in (M.getenv "PATH" or ""):gmatch("[^:]+") do
         if ffi.C.orrery_access(directory .. "/" .. name, EXECUTABLE) == 0 then return true end
     end
     return false
+end
+
+local programs = {} -- answers, by name and $PATH
+
+--- Whether a program is found in $PATH.
+---@param name string
+---@return boolean
+function M.has_program(name)
+    local key = name .. "\0" .. (M.getenv "PATH" or "")
+    if programs[key] == nil then programs[key] = find_program(name) end
+    return programs[key]
 end
 
 local function quote(word)

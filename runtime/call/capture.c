@@ -6,11 +6,15 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "mem.h"
 #include "pack.h"
+
+#define CAPTURE_NICE 10
 
 struct capture {
     TAILQ_ENTRY(capture) link;
@@ -19,10 +23,9 @@ struct capture {
     char **argv;             /* [I] */
     uint32_t seq;            /* [I] */
     struct loop_work work;   /* enters the loop */
-    struct loop_fd out;      /* [L] */
     struct loop_child child; /* [L] */
-    struct buf text;         /* [L] */
-    pid_t pid;               /* [L] 0: it does not run */
+    int out;                 /* [L] what it has written; -1: it does not run */
+    pid_t pid;               /* [L] 0: the same */
 };
 
 TAILQ_HEAD(capture_list, capture);
@@ -47,7 +50,6 @@ capture_free(void *arg)
         free(*word);
     free(c->argv);
     mailbox_unref(c->mb);
-    buf_fini(&c->text);
     free(c);
 }
 
@@ -57,16 +59,15 @@ stop_watching(struct capture *c)
 {
     if (!c->pid)
         return;
-    loop_fd_fini(&c->out);
     loop_child_fini(&c->child);
-    close(c->out.fd);
+    close(c->out);
     c->pid = 0;
     c->owner->running--;
 }
 
-/* The end of each of them. */
+/* The end of each of them. Takes what it has said. */
 static void
-finish(struct capture *c, uint32_t status)
+finish(struct capture *c, uint32_t status, struct buf *said)
 {
     struct captures *cs = c->owner;
     struct buf b = {0};
@@ -74,54 +75,38 @@ finish(struct capture *c, uint32_t status)
 
     stop_watching(c);
     pack_u32(&b, status);
-    if (buf_len(&c->text))
-        buf_append(&b, buf_head(&c->text), buf_len(&c->text));
+    if (buf_len(said))
+        buf_append(&b, buf_head(said), buf_len(said));
     m = pack_msg(HANDLE_RUN, &b);
     buf_fini(&b);
+    buf_fini(said);
     m->h.seq = c->seq;
     mailbox_post(c->mb, m);
     TAILQ_REMOVE(&cs->list, c, link);
     loop_reap(cs->loop, capture_free, c);
 }
 
-/* Takes what is there. False at the end. */
-static bool
-drain(struct capture *c)
-{
-    enum { PIECE = 16 << 10 };
-    ssize_t n;
-
-    for (;;) {
-        uint8_t *room = buf_reserve(&c->text, PIECE);
-
-        n = read(c->out.fd, room, PIECE);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 && errno == EAGAIN;
-        if (buf_len(&c->text) + (size_t)n <= CAPTURE_MAX)
-            buf_commit(&c->text, (size_t)n);
-    }
-}
-
 static void
-on_output(struct loop_fd *f, int events)
+read_all(int fd, struct buf *said)
 {
-    struct capture *c = owner_of(f, struct capture, out);
+    off_t size = lseek(fd, 0, SEEK_CUR); /* where the program's last write ended */
+    ssize_t n = size > 0 ? pread(fd, buf_reserve(said, (size_t)size), (size_t)size, 0) : 0;
 
-    if (!drain(c))
-        loop_fd_watch(f, 0); /* its end is what counts */
+    if (n > 0)
+        buf_commit(said, (size_t)n);
 }
 
-/* What it has left running, if anything, may hold the pipe open, and says nothing that is wanted. */
+/* What it has left running, if anything, may go on writing; that is not wanted. */
 static void
 on_ended(struct loop_child *child, int status)
 {
     struct capture *c = owner_of(child, struct capture, child);
     struct captures *cs = c->owner;
+    struct buf said = {0};
 
-    (void)drain(c);
-    finish(c, (uint32_t)(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status)));
+    read_all(c->out, &said);
+    finish(
+        c, (uint32_t)(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status)), &said);
     start_queued(cs);
 }
 
@@ -151,49 +136,50 @@ spawn(struct capture *c, int end)
     posix_spawn_file_actions_destroy(&files);
     if (rc)
         c->pid = 0;
+    else /* it is in nobody's way who is at work already */
+        (void)setpriority(PRIO_PROCESS, (id_t)c->pid, CAPTURE_NICE);
     return rc;
 }
 
-/* A pipe whose ends are none of 0 to 2, whatever the host program had closed. */
+/*
+ * Where it writes: memory, of a size that cannot grow, and none of 0 to 2, whatever the host program had
+ * closed. ssh writes line by line; with a pipe each line would wake us. Negative: an errno.
+ */
 static int
-open_pipe(int ends[2])
+open_output(void)
 {
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return errno;
-    for (int i = 0; i < 2; i++) {
-        int high = fcntl(ends[i], F_DUPFD_CLOEXEC, 3), error = errno;
+    int low = memfd_create("orrery-capture", MFD_CLOEXEC | MFD_ALLOW_SEALING), fd, error;
 
-        close(ends[i]);
-        ends[i] = high;
-        if (high < 0) {
-            close(ends[1 - i]);
-            return error;
-        }
-    }
-    return 0;
+    if (low < 0)
+        return -errno;
+    fd = fcntl(low, F_DUPFD_CLOEXEC, 3);
+    error = errno;
+    close(low);
+    if (fd < 0)
+        return -error;
+    if (ftruncate(fd, CAPTURE_MAX) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_GROW) == 0)
+        return fd;
+    error = errno;
+    close(fd);
+    return -error;
 }
 
 static void
 start(struct capture *c)
 {
     struct captures *cs = c->owner;
-    int ends[2], rc = open_pipe(ends);
+    struct buf said = {0};
+    int out = open_output(), rc = out < 0 ? -out : spawn(c, out);
 
-    if (rc == 0) {
-        rc = spawn(c, ends[1]);
-        close(ends[1]);
-        if (rc)
-            close(ends[0]);
-    }
     if (rc) {
-        buf_printf(&c->text, "%s: %s", c->argv[0], strerror(rc));
-        finish(c, rc == ENOENT ? 127 : 126);
+        if (out >= 0)
+            close(out);
+        buf_printf(&said, "%s: %s", c->argv[0], strerror(rc));
+        finish(c, rc == ENOENT ? 127 : 126, &said);
         return;
     }
     cs->running++;
-    fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    loop_fd_init(&c->out, cs->loop, ends[0], on_output);
-    loop_fd_watch(&c->out, LOOP_READ);
+    c->out = out;
     loop_child_init(&c->child, cs->loop, c->pid, on_ended);
 }
 

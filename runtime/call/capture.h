@@ -11,7 +11,7 @@
 #include "loop.h"
 #include "mailbox.h"
 
-#define CAPTURE_MAX (1u << 20) /* bytes of output that are kept; what comes after is dropped */
+#define CAPTURE_MAX (1u << 20) /* bytes of output; to write more fails, as on a full disk */
 
 struct captures;
 

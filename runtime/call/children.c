@@ -13,6 +13,7 @@
 #include "askpass.h"
 #include "check.h"
 #include "clock.h"
+#include "connect_pace.h"
 #include "guardian.h"
 #include "handshake.h"
 #include "log.h"
@@ -23,8 +24,7 @@
 #include "thread.h"
 
 #define KEEPALIVE_MS 15000
-#define LINGER_MS 3000    /* for each child when the node ends */
-#define CONNECTING_MAX 64 /* threads that connect at the same time */
+#define LINGER_MS 3000 /* for each child when the node ends */
 #define CONNECTING_NICE 10
 #define TEXT_LINE 1024
 #define CONNECT_STACK (512u << 10)
@@ -51,6 +51,7 @@ struct child {
     struct loop_work work;       /* enters the loop: first when opened, then when connected */
     struct transport *transport; /* of the thread until it defers `work`, then [L] */
     struct err why;              /* the same */
+    uint64_t ran, delayed;       /* the same: what the thread's CPU time was */
 
     struct stream *stream;   /* [L] */
     struct context *context; /* [L] once it is up */
@@ -71,8 +72,9 @@ struct children {
     atomic_uint next_seq;          /* [a] */
     struct child_list list;        /* [L] all */
     int connecting;                /* [L] threads */
-    struct guardian *guardian;     /* [L] there while somebody is guarded */
-    int guarded;                   /* [L] */
+    struct connect_pace pace;      /* [L] how many may */
+    struct loop_timer more;        /* [L] while some wait for their turn */
+    struct guards guards;          /* [L] of commands that lead to children */
     bool closing;                  /* [L] */
     sem_t empty;                   /* posted when closing and the list is empty */
     void (*on_text)(const char *, const char *, void *); /* [I] before the first is opened */
@@ -134,38 +136,13 @@ report_success(struct child *c, const struct hello *h)
 static void
 guard(struct child *c)
 {
-    struct children *cs = c->owner;
     pid_t group = process_pid(c->transport);
     struct err err;
 
-    for (int tries = 0; tries < 2; tries++) { /* the guardian itself may have been killed */
-        if (!cs->guardian && !(cs->guardian = guardian_start(&err))) {
-            log_warn("children", "%s: without a guard: %s", c->request->name, err.msg);
-            return;
-        }
-        if (guardian_enlist(guardian_fd(cs->guardian), group) == 0) {
-            c->guarded = group;
-            cs->guarded++;
-            return;
-        }
-        guardian_stop(cs->guardian);
-        cs->guardian = NULL;
-    }
-}
-
-static void
-unguard(struct child *c)
-{
-    struct children *cs = c->owner;
-
-    if (!c->guarded)
-        return;
-    if (cs->guardian)
-        guardian_dismiss(cs->guardian, c->guarded);
-    if (--cs->guarded == 0) {
-        guardian_stop(cs->guardian);
-        cs->guardian = NULL;
-    }
+    if (guards_add(&c->owner->guards, group, &err) == 0)
+        c->guarded = group;
+    else
+        log_warn("children", "%s: without a guard: %s", c->request->name, err.msg);
 }
 
 static void
@@ -185,11 +162,27 @@ start_queued(struct children *cs)
 {
     struct child *c, *next;
 
-    for (c = TAILQ_FIRST(&cs->list); c && cs->connecting < CONNECTING_MAX; c = next) {
+    if (cs->closing)
+        return;
+    for (c = TAILQ_FIRST(&cs->list); c; c = next) {
         next = TAILQ_NEXT(c, link);
-        if (!c->connecting && !c->stream && !c->cancelled && openreq_blocks(c->request))
-            child_start(c);
+        if (c->connecting || c->stream || c->cancelled || !openreq_blocks(c->request))
+            continue;
+        if (cs->connecting >= cs->pace.limit) {
+            loop_timer_set(&cs->more, CONNECT_STEP_MS);
+            return;
+        }
+        child_start(c);
     }
+}
+
+static void
+on_more(struct loop_timer *t)
+{
+    struct children *cs = owner_of(t, struct children, more);
+
+    connect_pace_waited(&cs->pace);
+    start_queued(cs);
 }
 
 /* The end of every child. */
@@ -200,7 +193,8 @@ child_gone(struct child *c, const struct err *why)
 
     openreq_end_asking(c->request, false);
     report_failure(c, why);
-    unguard(c);
+    if (c->guarded)
+        guards_remove(&cs->guards, c->guarded);
     TAILQ_REMOVE(&cs->list, c, link);
     loop_reap(cs->loop, child_free, c);
     if (cs->closing && TAILQ_EMPTY(&cs->list))
@@ -331,6 +325,7 @@ child_connected(struct loop_work *w)
 
     pthread_join(c->thread, NULL); /* it ends right behind its loop_defer */
     cs->connecting--;
+    connect_pace_done(&cs->pace, c->ran, c->delayed);
     start_queued(cs); /* before the end of this one, which may be the last and the end of cs */
     c->connecting = false;
     if (c->cancelled) {
@@ -368,6 +363,7 @@ connect_thread(void *arg)
     pthread_setname_np(pthread_self(), "orrery-connect");
     step_aside(c->request);
     c->transport = open_transport(c);
+    connect_pace_measure(&c->ran, &c->delayed);
     loop_defer(c->owner->loop, &c->work);
     return NULL;
 }
@@ -546,6 +542,8 @@ children_create(struct router *r)
 
     cs->router = r;
     cs->loop = router_loop(r);
+    connect_pace_init(&cs->pace);
+    loop_timer_init(&cs->more, cs->loop, on_more);
     atomic_init(&cs->next_seq, 1);
     TAILQ_INIT(&cs->list);
     sem_init(&cs->empty, 0, 0);
@@ -573,6 +571,7 @@ close_all(void *arg)
     struct err why;
 
     cs->closing = true;
+    loop_timer_fini(&cs->more);
     if (TAILQ_EMPTY(&cs->list))
         sem_post(&cs->empty);
     for (c = TAILQ_FIRST(&cs->list); c; c = next) {

@@ -277,3 +277,33 @@ guardian_dismiss(struct guardian *g, pid_t group)
         buf_consume(&g->late, sizeof(r));
     }
 }
+
+int
+guards_add(struct guards *gs, pid_t group, struct err *err)
+{
+    int rc = 0;
+
+    for (int tries = 0; tries < 2; tries++) { /* the guardian itself may have been killed */
+        if (!gs->guardian && !(gs->guardian = guardian_start(err)))
+            return err->code;
+        rc = guardian_enlist(guardian_fd(gs->guardian), group);
+        if (rc == 0) {
+            gs->count++;
+            return 0;
+        }
+        guardian_stop(gs->guardian);
+        gs->guardian = NULL;
+    }
+    return err_errno(err, ERR_SYSTEM, rc, "the guardian does not answer");
+}
+
+void
+guards_remove(struct guards *gs, pid_t group)
+{
+    if (gs->guardian)
+        guardian_dismiss(gs->guardian, group);
+    if (--gs->count == 0) {
+        guardian_stop(gs->guardian);
+        gs->guardian = NULL;
+    }
+}

@@ -37,6 +37,16 @@ int guardian_enlist(int fd, pid_t group);
 /* Takes it off. */
 void guardian_dismiss(struct guardian *g, pid_t group);
 
+/* A guardian for those that come and go: it is there while there are any. Zeroed. */
+struct guards {
+    struct guardian *guardian;
+    int count;
+};
+/* 0, or a code with err. */
+int guards_add(struct guards *gs, pid_t group, struct err *err) must_check;
+/* One that was added. */
+void guards_remove(struct guards *gs, pid_t group);
+
 /*
  * For a child between fork and exec: closes every descriptor from `low` on. Async-signal-safe, works on
  * kernels without close_range(2).
