@@ -6,7 +6,8 @@
  *   a program                  the script's, or $SSH_ASKPASS as ssh(1) uses it
  *   the controlling terminal   never stdin
  *
- * One question at a time in a process, whoever it is for, but for those that an answer depends on. An answer is never kept here; see base/once.h.
+ * One question at a time in a process, whoever it is for, but for those that an answer depends on. An
+ * answer is never kept here; see base/once.h.
  *
  * Threading: any thread, several at once; asking blocks. Answers are owned by who asked (secret_free).
  */
@@ -22,8 +23,8 @@
 struct ask_options {
     bool nobody; /* ask nobody at all */
     bool script; /* the script has a function */
-    int depth;   /* 1: opened by such a function, for whose end it must not wait; 2: by one of
-                            that opening's ... */
+    int depth;   /* 1: opened by such a function, for whose end it must not wait; 2: by one of that
+                  * opening's ... */
     const char *program; /* or NULL: as the environment says */
     /* For a command that is to be opened: */
     bool askpass;                      /* it asks by way of SSH_ASKPASS; see askpass.h */

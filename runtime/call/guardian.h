@@ -4,8 +4,9 @@
  * It holds one end of a socket pair. Every command's child names its process group to it before it
  * execs, so there is no moment in which a command runs unguarded; the command service takes the group
  * off the list when the command was reaped. Programs that lead to a child context (ssh) are put on a
- * list of the same kind by children.c, as soon as they run. When the other end closes, because this process ended in
- * whatever way, the guardian sends TERM to all groups on the list, KILL a second later, and exits.
+ * list of the same kind by children.c, as soon as they run. When the other end closes, because this
+ * process ended in whatever way, the guardian sends TERM to all groups on the list, KILL a second later,
+ * and exits.
  *
  * Threading: loop role, but for guardian_enlist.
  */

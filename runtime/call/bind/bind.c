@@ -1,6 +1,6 @@
 /*
- * Bindings for children and files, on top of those of vm/bind.c. What is started here answers with a message to the VM's mailbox,
- * named by the number that is returned; see node.h and file.h for what it says.
+ * Bindings for children and files, on top of those of vm/bind.c. What is started here answers with a
+ * message to the VM's mailbox, named by the number that is returned; see node.h and file.h for what it says.
  */
 #include <lauxlib.h>
 #include <stdlib.h>
