@@ -389,15 +389,15 @@ try_file(struct auth *u, const struct keyfile *k)
 static void
 load_files(struct auth *u)
 {
-    static const char *const none[] = {NULL};
-    const char *const *list = u->a->o->identities ? u->a->o->identities : none;
+    const char *const *list = u->a->o->identities;
+    size_t count = 0;
 
-    while (list[u->file_count])
-        u->file_count++;
-    u->files = xcalloc(u->file_count + 1, sizeof *u->files);
-    u->spent = xcalloc(u->file_count + 1, sizeof *u->spent);
-    for (size_t i = 0; list && i < u->file_count; i++)
-        keyfile_load(&u->files[i], list[i]);
+    while (list && list[count])
+        count++;
+    u->files = xcalloc(count + 1, sizeof *u->files);
+    u->spent = xcalloc(count + 1, sizeof *u->spent);
+    for (; u->file_count < count; u->file_count++)
+        keyfile_load(&u->files[u->file_count], list[u->file_count]);
 }
 
 static int

@@ -1,7 +1,7 @@
 #include "connect_pace.h"
 
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* A thread that waits for this many times as long as it runs has a CPU's queue in front of it. */
@@ -41,8 +41,7 @@ void
 connect_pace_measure(uint64_t *ran_ns, uint64_t *delayed_ns)
 {
     int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    unsigned long long ran, delayed;
-    char text[96];
+    char text[96], *end;
     ssize_t n;
 
     *ran_ns = *delayed_ns = 0;
@@ -51,8 +50,6 @@ connect_pace_measure(uint64_t *ran_ns, uint64_t *delayed_ns)
     n = read(fd, text, sizeof text - 1);
     close(fd);
     text[n > 0 ? n : 0] = '\0';
-    if (sscanf(text, "%llu %llu", &ran, &delayed) == 2) {
-        *ran_ns = ran;
-        *delayed_ns = delayed;
-    }
+    *ran_ns = strtoull(text, &end, 10);
+    *delayed_ns = strtoull(end, NULL, 10);
 }
