@@ -73,14 +73,10 @@ push_down(struct tunnel *t)
         buf_fini(&t->down);
     if (n < 0 && errno != EAGAIN && errno != EINTR)
         t->gone = true;
-    if (t->remote_eof && !t->shut && buf_len(&t->down) == 0) {
-        shutdown(t->local.fd, SHUT_WR);
-        t->shut = true;
-    }
 }
 
-/* What libssh2 has for it already. Nothing may be left there while the socket pair takes more: no event
- * would tell. */
+/* What libssh2 has for it already. Nothing may be left there without something in `down`, for which the
+ * poller is asked: no other event would tell. So `down` is pushed before more is read, and not after. */
 static void
 deliver(struct tunnel *t)
 {
@@ -103,7 +99,10 @@ deliver(struct tunnel *t)
         else if (sent < n)
             buf_append(&t->down, data + (sent > 0 ? sent : 0), (size_t)(n - (sent > 0 ? sent : 0)));
     }
-    push_down(t);
+    if (t->remote_eof && !t->shut && buf_len(&t->down) == 0) {
+        shutdown(t->local.fd, SHUT_WR);
+        t->shut = true;
+    }
 }
 
 /* ---- up: from the socket pair to the channel ---- */
