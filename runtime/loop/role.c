@@ -407,16 +407,15 @@ block(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t deadline_
 {
     bool passed = false;
 
-    if (deadline_ms >= 0)
-        loop_timer_set(&loop->till, clock_left(deadline_ms));
     do {
+        /* Each time: libevent's clock is coarse, so that a timer may be early. */
+        if (deadline_ms >= 0)
+            loop_timer_set(&loop->till, clock_left(deadline_ms));
         loop->served = NULL;
         loop_turn(loop, true);
         if (loop->served && !has_news(w, seen)) {
             loop_timer_stop(&loop->till);
             passed = step_back(loop);
-            if (!passed && deadline_ms >= 0)
-                loop_timer_set(&loop->till, clock_left(deadline_ms));
         }
     } while (!passed && !has_news(w, seen) && (deadline_ms < 0 || clock_left(deadline_ms) > 0));
     if (passed)
