@@ -3,6 +3,7 @@
 local args = require "orrery.cli.args"
 local hosts = require "orrery.cli.hosts"
 local output = require "orrery.cli.output"
+local ssh_options = require "orrery.cli.ssh_options"
 
 local M = {}
 
@@ -13,21 +14,13 @@ local DEFAULT_LIMIT = 64
 local SUMMARY_PARTS = 20 -- causes that the summary spells out; each was reported when it came up
 
 ---@type orrery.cli.Option[]
-M.options = {
+M.options = ssh_options.with {
     { name = "hosts", short = "H", value = "text", many = true },
     { name = "hosts-file", value = "text", many = true },
-    { name = "user", short = "l", value = "text" },
-    { name = "port", short = "p", value = "port" },
-    { name = "ssh-config", short = "F", value = "text" },
-    { name = "identity", short = "i", value = "text", many = true },
-    { name = "known-hosts", value = "text", many = true },
-    { name = "jump", short = "J", value = "text" },
     { name = "limit", value = "count" },
     { name = "timeout", short = "t", value = "seconds" },
-    { name = "connect-timeout", value = "seconds" },
     { name = "local" },
     { name = "fold" },
-    { name = "no-cache" },
     { name = "stats" },
 }
 
@@ -79,14 +72,9 @@ end
 local function open(host, opts)
     local orrery = require "orrery"
     if opts["local"] then return orrery.localhost { name = host.name } end
-    local user = not host.target:find("@", 1, true) and opts.user or nil
-    return orrery.ssh(host.target, {
-        name = host.name, user = user, port = opts.port, config = opts["ssh-config"],
-        identity = opts.identity, known_hosts = opts["known-hosts"],
-        jump = opts.jump,
-        connect_timeout = opts["connect-timeout"], handshake_timeout = opts["connect-timeout"],
-        no_cache = opts["no-cache"],
-    })
+    local options = ssh_options.of(host.target, opts)
+    options.name = host.name
+    return orrery.ssh(host.target, options)
 end
 
 -- The progress of all hosts -----------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 local args = require "orrery.cli.args"
 local Error = require "orrery.error"
+local ssh_options = require "orrery.cli.ssh_options"
 
 local M = {}
 
@@ -10,17 +11,7 @@ local WIDTH, LABEL = 80, 17
 local VALUE = 27 -- of a keyword, where its source stands on the same line
 
 ---@type orrery.cli.Option[]
-M.options = {
-    { name = "user", short = "l", value = "text" },
-    { name = "port", short = "p", value = "port" },
-    { name = "ssh-config", short = "F", value = "text" },
-    { name = "identity", short = "i", value = "text", many = true },
-    { name = "known-hosts", value = "text", many = true },
-    { name = "jump", short = "J", value = "text" },
-    { name = "transport", value = "text" },
-    { name = "connect-timeout", value = "seconds" },
-    { name = "no-cache" },
-}
+M.options = ssh_options.with { { name = "transport", value = "text" } }
 
 -- Output ------------------------------------------------------------------------------------------
 
@@ -204,13 +195,10 @@ end
 
 -- The whole ---------------------------------------------------------------------------------------
 
-local function options_of(opts)
-    return {
-        user = opts.user, port = opts.port, config = opts["ssh-config"], identity = opts.identity,
-        known_hosts = opts["known-hosts"], jump = opts.jump, transport = opts.transport,
-        connect_timeout = opts["connect-timeout"], handshake_timeout = opts["connect-timeout"],
-        no_cache = opts["no-cache"],
-    }
+local function options_of(target, opts)
+    local options = ssh_options.of(target, opts)
+    options.transport = opts.transport
+    return options
 end
 
 local function show_plan(plan)
@@ -235,7 +223,7 @@ function M.main(opts, words)
     if words[2] then args.fail("ssh-check", ("one host at a time, not also '%s'"):format(words[2])) end
     local core, advice = require "orrery.core", require "orrery.cli.ssh_advice"
     local ssh = (require "orrery") and require "orrery.ssh"
-    local planned, plan = pcall(ssh.plan, words[1], options_of(opts))
+    local planned, plan = pcall(ssh.plan, words[1], options_of(words[1], opts))
     if not planned then
         local err = Error.from(plan)
         show_failure({ name = words[1] }, err, advice.after({ name = words[1] }, err, {}))
