@@ -152,7 +152,7 @@ file_service_create(struct router *r, bool may_serve)
     struct file_service *s = xcalloc(1, sizeof(*s));
     s->router = r;
     s->may_serve = may_serve;
-    s->mb = mailbox_create(NULL);
+    s->mb = mailbox_create_background(router_loop(r));
     s->next_seq = 1;
     pthread_mutex_init(&s->lock, NULL);
     STAILQ_INIT(&s->jobs);

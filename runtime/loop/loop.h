@@ -64,11 +64,13 @@ void loop_reap(struct loop *loop, void (*destroy)(void *), void *object);
  * already makes it look at the descriptors once, if nobody else does.
  *
  * While it waits, the thread may run the loop: callbacks run on its stack, so it must hold no lock that
- * they take. loop may be NULL: then it just sleeps.
+ * they take. loop may be NULL: then it just sleeps. One that works behind the scenes runs the loop only
+ * while no other thread has begun to wait for some time: those are asking something.
  */
 struct loop_waiter {
     atomic_uint news;
     atomic_int state;
+    bool background;              /* set before the first wait */
     LIST_ENTRY(loop_waiter) link; /* in the loop's list, under its lock, while it sleeps */
     bool listed;
     uint64_t since; /* clock_ns */

@@ -32,7 +32,7 @@
 #include "thread.h"
 
 #define ATTEND_NS 1000000    /* how long the loop may be without anybody */
-#define CROWD_NS 10000000    /* for how long several waiters at once are remembered */
+#define CROWD_NS 10000000    /* for how long waiters are remembered: several at once, or in the foreground */
 #define LOOK_ALL_NS 200000   /* how long spinning threads look at one descriptor alone */
 #define SPIN_NS 50000        /* what waking another CPU costs twice on a small virtual machine */
 #define SPIN_MAX_BACKOFF 256 /* waits between two tries where spinning does not help */
@@ -136,6 +136,13 @@ role_take(struct loop *loop)
         enter(loop);
     pthread_mutex_unlock(&loop->role_lock);
     return got;
+}
+
+/* Lock held. */
+static bool
+may_attend(const struct loop *loop, const struct loop_waiter *w)
+{
+    return !w->background || loop->asked + CROWD_NS <= clock_ns();
 }
 
 /* Lock held. Several threads wait at the same time, or did a moment ago; `but` is not counted. */
@@ -476,17 +483,21 @@ void
 loop_wait(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t deadline_ms)
 {
     bool mine, look = deadline_ms >= 0 && clock_left(deadline_ms) == 0;
+    uint64_t now;
 
     if (!loop) {
         sleep_on(w, seen, deadline_ms);
         return;
     }
+    now = clock_ns();
     pthread_mutex_lock(&loop->role_lock);
-    mine = loop->open && role_is_free(loop) && !atomic_load(&loop->stay);
+    if (!w->background)
+        loop->asked = now;
+    mine = loop->open && role_is_free(loop) && !atomic_load(&loop->stay) && may_attend(loop, w);
     if (mine)
         enter(loop);
     else if (!look)
-        join(loop, w, clock_ns());
+        join(loop, w, w->background ? 0 : now);
     pthread_mutex_unlock(&loop->role_lock);
     if (mine) {
         if (attend(loop, w, seen, deadline_ms))
@@ -513,9 +524,9 @@ wake(struct loop *loop, struct loop_waiter *w)
     if (loop) {
         pthread_mutex_lock(&loop->role_lock);
         leave(w);
-        pthread_mutex_unlock(&loop->role_lock);
-        if (loop_holds(loop))
+        if (loop_holds(loop) && may_attend(loop, w))
             loop->served = w;
+        pthread_mutex_unlock(&loop->role_lock);
     }
     futex_wake(&w->news);
 }

@@ -34,6 +34,15 @@ mailbox_create(struct loop *loop)
 }
 
 struct mailbox *
+mailbox_create_background(struct loop *loop)
+{
+    struct mailbox *mb = mailbox_create(loop);
+
+    mb->waiter.background = true;
+    return mb;
+}
+
+struct mailbox *
 mailbox_ref(struct mailbox *mb)
 {
     atomic_fetch_add_explicit(&mb->refs, 1, memory_order_relaxed);

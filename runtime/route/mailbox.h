@@ -21,6 +21,8 @@ struct mailbox;
 
 /* `loop`: whoever waits may run it; NULL: it just sleeps. */
 struct mailbox *mailbox_create(struct loop *loop);
+/* One whose thread works behind the scenes (loop_waiter). */
+struct mailbox *mailbox_create_background(struct loop *loop);
 /* Nobody waits in it any more. It is freed, with what is in it, when no poster holds a reference. */
 void mailbox_destroy(struct mailbox *mb);
 struct mailbox *mailbox_ref(struct mailbox *mb);
