@@ -18,6 +18,7 @@ struct caller {
     pthread_t thread; /* of the test that uses it */
     pthread_t reader; /* that ran the callback last */
     unsigned number;
+    atomic_bool enough; /* of the test that uses it */
 };
 
 static void
@@ -537,6 +538,87 @@ test_sleeper_and_caller(void **state)
     caller_fini(&sleeper);
 }
 
+/* libevent's clock is coarse, so that the timer of a deadline may be early: it is armed again. */
+static void
+test_short_deadlines(void **state)
+{
+    struct caller c;
+
+    caller_init(&c, loop_of(state));
+    for (int i = 0; i < 300; i++) {
+        int64_t deadline = clock_ms() + 1 + i % 5;
+
+        assert_false(caller_await(&c, 1, deadline));
+        assert_true(clock_ms() >= deadline);
+    }
+    caller_fini(&c);
+}
+
+/* Calls until it has read 100 answers itself, or `enough` is set; counts its calls. */
+static void *
+call_behind_the_scenes(void *arg)
+{
+    struct caller *c = arg;
+    unsigned own = 0;
+
+    for (int64_t end = clock_ms() + AWAIT_MS; own < 100 && clock_ms() < end;) {
+        if (atomic_load(&c->enough))
+            break;
+        own += caller_call_far(c);
+        c->number++;
+    }
+    return (void *)(uintptr_t)own;
+}
+
+static unsigned
+own_of(struct caller *c)
+{
+    void *own;
+
+    pthread_join(c->thread, &own);
+    return (unsigned)(uintptr_t)own;
+}
+
+static void
+test_background(void **state)
+{
+    struct caller c;
+
+    caller_init(&c, loop_of(state));
+    c.waiter.background = true;
+    assert_int_equal(pthread_create(&c.thread, NULL, call_behind_the_scenes, &c), 0);
+    assert_int_equal(own_of(&c), 100);
+    caller_fini(&c);
+}
+
+/* Others that ask have the loop, and are as fast as without the one in the background. Not each time: who
+ * asks may itself be kept from running for a while. */
+static void
+test_background_keeps_back(void **state)
+{
+    struct caller background, c;
+    unsigned own = 0;
+
+    caller_init(&background, loop_of(state));
+    caller_init(&c, loop_of(state));
+    background.waiter.background = true;
+    caller_call(&c);
+    assert_int_equal(
+        pthread_create(&background.thread, NULL, call_behind_the_scenes, &background), 0);
+    for (int64_t end = clock_ms() + AWAIT_MS; own < 100 && clock_ms() < end;) {
+        unsigned total = atomic_load(&c.got) + 1;
+
+        caller_send(&c);
+        assert_true(caller_await(&c, total, clock_ms() + AWAIT_MS));
+        own += pthread_equal(c.reader, pthread_self()) != 0;
+    }
+    atomic_store(&background.enough, true);
+    assert_int_equal(own, 100);
+    assert_true(own_of(&background) * 2 <= background.number + 1);
+    caller_fini(&c);
+    caller_fini(&background);
+}
+
 /* Nobody does anything: no turns, no wake-ups. */
 static void
 test_idle(void **state)
@@ -580,6 +662,9 @@ main(void)
         with_loop(test_never_read),
         with_loop(test_crowd),
         with_loop(test_sleeper_and_caller),
+        with_loop(test_short_deadlines),
+        with_loop(test_background),
+        with_loop(test_background_keeps_back),
         with_loop(test_idle),
     };
 
