@@ -26,7 +26,7 @@
 #define KEEPALIVE_MS 15000
 #define LINGER_MS 3000 /* for each child when the node ends */
 #define CONNECTING_NICE 10
-#define TEXT_LINE 1024
+#define RAW_LINE 1024
 #define CONNECT_STACK (512u << 10)
 
 /*
@@ -56,8 +56,9 @@ struct child {
     struct stream *stream;   /* [L] */
     struct context *context; /* [L] once it is up */
     pid_t guarded;           /* [L] its process group, where the guardian knows it, else 0 */
-    char text[TEXT_LINE];    /* [L] an unfinished line of stderr */
+    char text[RAW_LINE];     /* [L] an unfinished line of stderr */
     size_t text_len;
+    unsigned text_dropped; /* [L] lines, since the last that was taken */
 };
 
 TAILQ_HEAD(child_list, child);
@@ -77,8 +78,7 @@ struct children {
     struct guards guards;          /* [L] of commands that lead to children */
     bool closing;                  /* [L] */
     sem_t empty;                   /* posted when closing and the list is empty */
-    void (*on_text)(const char *, const char *, void *); /* [I] before the first is opened */
-    void *text_arg;
+    struct texts *texts;           /* [I] */
 };
 
 static void child_start(struct child *c);
@@ -253,17 +253,20 @@ on_frame(struct stream *s, struct msg *m, void *arg)
 static void
 say(struct child *c)
 {
+    struct texts *texts = c->owner->texts;
+    char note[64];
+    int n;
+
     if (c->text_len && c->text[c->text_len - 1] == '\r') /* ssh(1) ends its lines as a terminal's */
         c->text_len--;
-    c->text[c->text_len] = '\0';
+    if (c->text_dropped) {
+        n = snprintf(note, sizeof note, "(%u lines of stderr were dropped here)", c->text_dropped);
+        if (texts_raw(texts, c->context, note, (size_t)n))
+            c->text_dropped = 0;
+    }
+    if (c->text_dropped || !texts_raw(texts, c->context, c->text, c->text_len))
+        c->text_dropped++;
     c->text_len = 0;
-    for (char *p = c->text; *p; p++) /* it may go to a terminal */
-        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 0x7f)
-            *p = '?';
-    if (c->owner->on_text)
-        c->owner->on_text(c->request->name, c->text, c->owner->text_arg);
-    else
-        fprintf(stderr, "[%s] %s\n", c->request->name, c->text);
 }
 
 /* stderr, in lines. What it says before the agent runs goes into the error, if there is one. */
@@ -277,7 +280,7 @@ on_text(struct stream *s, const char *p, size_t n, void *arg)
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        if (p[i] == '\n' || c->text_len == sizeof c->text - 1)
+        if (p[i] == '\n' || c->text_len == sizeof c->text)
             say(c);
         if (p[i] != '\n')
             c->text[c->text_len++] = p[i];
@@ -528,19 +531,13 @@ children_close(struct children *cs, uint32_t id, int64_t linger_ms)
     defer_end(cs, id, 0, linger_ms);
 }
 
-void
-children_on_text(struct children *cs, void (*fn)(const char *, const char *, void *), void *arg)
-{
-    cs->text_arg = arg;
-    cs->on_text = fn;
-}
-
 struct children *
-children_create(struct router *r)
+children_create(struct router *r, struct texts *texts)
 {
     struct children *cs = xcalloc(1, sizeof *cs);
 
     cs->router = r;
+    cs->texts = texts;
     cs->loop = router_loop(r);
     connect_pace_init(&cs->pace);
     loop_timer_init(&cs->more, cs->loop, on_more);

@@ -29,6 +29,7 @@ struct node {
     struct file_service *files;       /* [I] */
     struct children *children;        /* [I] */
     struct captures *captures;        /* [I] */
+    struct texts *texts;              /* [I] */
     struct shared *modules;           /* [I] */
     char *agent_dir;                  /* [I] */
 
@@ -62,7 +63,8 @@ create(uint32_t self, const char *name, struct err *err)
     sem_init(&n->joined, 0, 0);
     sem_init(&n->parted, 0, 0);
     n->router = router_create(n->loop, self, name);
-    n->children = children_create(n->router);
+    n->texts = texts_create(n->router, self == CONTEXT_CONTROLLER);
+    n->children = children_create(n->router, n->texts);
     n->captures = captures_create(n->loop);
     n->modules = shared_create(n->router, HANDLE_MODULE, HANDLE_FROM_ANYONE);
     return n;
@@ -211,6 +213,7 @@ node_destroy(struct node *n)
     if (!n)
         return;
     children_destroy(n->children);
+    texts_destroy(n->texts);
     captures_destroy(n->captures);
     if (n->commands)
         command_service_destroy(n->commands);
@@ -250,6 +253,12 @@ struct captures *
 node_captures(struct node *n)
 {
     return n->captures;
+}
+
+struct texts *
+node_texts(struct node *n)
+{
+    return n->texts;
 }
 
 struct shared *
@@ -299,10 +308,4 @@ void
 node_close(struct node *n, uint32_t id, int64_t linger_ms)
 {
     children_close(n->children, id, linger_ms);
-}
-
-void
-node_on_text(struct node *n, void (*fn)(const char *, const char *, void *), void *arg)
-{
-    children_on_text(n->children, fn, arg);
 }

@@ -20,6 +20,7 @@
 #include "router.h"
 #include "shared.h"
 #include "ssh.h"
+#include "text.h"
 #include "transport.h"
 
 struct node;
@@ -47,6 +48,8 @@ void node_destroy(struct node *n);
 struct router *node_router(struct node *n);
 struct file_service *node_files(struct node *n);
 struct captures *node_captures(struct node *n);
+/* Where what children print goes. */
+struct texts *node_texts(struct node *n);
 /* HANDLE_MODULE: the questions of children, for whichever VM looks first. */
 struct shared *node_modules(struct node *n);
 
@@ -89,10 +92,5 @@ void node_cancel_open(struct node *n, uint32_t seq);
 /* Closes a child: what was sent to it still goes out, then it is told to end, and has `linger_ms`
  * for that. Its end is announced like any other (HANDLE_DEAD with ERR_CLOSED). No-op for others. */
 void node_close(struct node *n, uint32_t id, int64_t linger_ms);
-
-/* Where the stderr of children goes, line by line. Called on the loop role. Default: to this
- * process's stderr, with the name in front. */
-void node_on_text(
-    struct node *n, void (*fn)(const char *name, const char *line, void *arg), void *arg);
 
 #endif

@@ -289,6 +289,29 @@ core_take_question(lua_State *L)
     return 4;
 }
 
+/* ---- text ---- */
+
+/* watch_text(yes): what children print comes as TEXT messages, str name, then for each line u8 stream, str line;
+ * credit(TEXT) says that it was taken */
+static int
+core_watch_text(lua_State *L)
+{
+    if (lua_toboolean(L, 1))
+        texts_watch(node_texts(node(L)), mailbox(L));
+    else
+        texts_unwatch(node_texts(node(L)), mailbox(L));
+    return 0;
+}
+
+/* raw_text_taken(src, seq): of such a message with the flag ERROR, instead of that */
+static int
+core_raw_text_taken(lua_State *L)
+{
+    texts_raw_taken(
+        node_texts(node(L)), (uint32_t)luaL_checknumber(L, 1), (uint32_t)luaL_checknumber(L, 2));
+    return 0;
+}
+
 /* ---- settings ---- */
 
 /* configure(spin seconds or nil, attend or nil); nil leaves it as it is */
@@ -358,6 +381,8 @@ binding_create(lua_State *L, struct node *n)
         {"capture", core_capture},
         {"serve_modules", core_serve_modules},
         {"take_question", core_take_question},
+        {"watch_text", core_watch_text},
+        {"raw_text_taken", core_raw_text_taken},
         {"configure", core_configure},
         {"put", core_put},
         {"get", core_get},
@@ -395,6 +420,7 @@ binding_destroy(struct binding *b)
     binding_end_threads(b);
     shared_leave(node_modules(b->node), vm_mailbox(b->vm));
     ask_forget(vm_mailbox(b->vm));
+    texts_unwatch(node_texts(b->node), vm_mailbox(b->vm));
     vm_detach(b->vm);
     free(b);
 }
