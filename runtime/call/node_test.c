@@ -21,7 +21,7 @@
 #include "pack.h"
 #include "process.h"
 
-#define CONNECTING_MAX 64 /* as in children.c */
+#define CONNECTING_MAX 64 /* many more than there are at first */
 
 struct fixture {
     struct node *node;
