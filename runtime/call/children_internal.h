@@ -35,6 +35,7 @@ struct child {
 
     pthread_t thread;            /* [L] while connecting */
     bool connecting;             /* [L] */
+    bool booting;                /* [L] it has connected, and is not up yet */
     atomic_bool cancel;          /* tells the thread */
     struct loop_work work;       /* enters the loop: first when opened, then when connected */
     struct transport *transport; /* of the thread until it defers `work`, then [L] */
@@ -63,7 +64,8 @@ struct children {
     atomic_uint next_seq;          /* [a] */
     struct child_list list;        /* [L] all */
     int connecting;                /* [L] threads */
-    struct connect_pace pace;      /* [L] how many may */
+    int booting;                   /* [L] those that have done their part */
+    struct connect_pace pace;      /* [L] how many of both there may be */
     struct loop_timer more;        /* [L] while some wait for their turn */
     struct guards guards;          /* [L] of commands that lead to children */
     bool closing;                  /* [L] */
