@@ -498,7 +498,6 @@ children_use_ssh(struct children *cs, const struct ssh_library *ssh)
 void
 children_destroy(struct children *cs)
 {
-    children_end_all(cs);
     if (cs->ssh)
         cs->ssh->destroy(cs->pool);
     sem_destroy(&cs->empty);

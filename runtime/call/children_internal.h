@@ -83,7 +83,5 @@ void child_gone(struct child *c, const struct err *why);
 
 /* Listens on HANDLE_CLOSE. */
 void children_listen(struct children *cs);
-/* Closes all, and waits. Not on the loop role. */
-void children_end_all(struct children *cs);
 
 #endif
