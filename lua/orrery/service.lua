@@ -212,56 +212,57 @@ end
 
 -- Calling ------------------------------------------------------------------------------------------
 
----@type table<string, integer> the ancestor that had it
-local known = {}
+---@class orrery.service.Found what a proxy knows of its service
+---@field name string
+---@field at? integer the ancestor that has answered
 
 local NOT_THERE = { no_service = true, no_handle = true }
 
 -- The results, or nothing where that ancestor does not have it.
-local function try(id, name, fn, ...)
+local function try(found, id, fn, ...)
     local function outcome(ok, ...)
         if ok then
-            known[name] = id
+            found.at = id
             return true, ...
         end
         local err = ...
         if not (Error.is(err) and NOT_THERE[err.code]) then error(err, 0) end
     end
-    local future = context.ask(context.from_id(id), core.handle.SERVICE, name, fn, ...)
+    local future = context.ask(context.from_id(id), core.handle.SERVICE, found.name, fn, ...)
     return outcome(pcall(future.take, future))
 end
 
-local function search(name, fn, ids, i, ...)
+local function search(found, fn, ids, i, ...)
     local id = ids[i]
     if not id then
         local message = #ids == 0 and "the controller has nobody above it"
             or "none of the contexts above this one has it"
         Error.raise {
-            code = "no_service", message = ("no service '%s': %s"):format(name, message), at = Error.at(),
+            code = "no_service", message = ("no service '%s': %s"):format(found.name, message), at = Error.at(),
         }
     end
     local args, n = { ... }, select("#", ...)
-    local function result(found, ...)
-        if found then return ... end
-        return search(name, fn, ids, i + 1, unpack(args, 1, n))
+    local function result(there, ...)
+        if there then return ... end
+        return search(found, fn, ids, i + 1, unpack(args, 1, n))
     end
-    return result(try(id, name, fn, ...))
+    return result(try(found, id, fn, ...))
 end
 
-local function call(name, fn, ...)
+local function call(found, fn, ...)
     local ids = { core.ancestors() }
-    local at = known[name]
-    if at then
-        known[name] = nil -- until it has answered
-        table.insert(ids, 1, at)
+    if found.at then
+        table.insert(ids, 1, found.at)
+        found.at = nil -- until it has answered
     end
-    return search(name, fn, ids, 1, ...)
+    return search(found, fn, ids, 1, ...)
 end
 
 local function proxy(name)
+    local found = { name = name }
     return setmetatable({}, {
         __index = function(self, fn)
-            local function remote(...) return call(name, fn, ...) end
+            local function remote(...) return call(found, fn, ...) end
             self[fn] = remote
             return remote
         end,
@@ -271,7 +272,7 @@ end
 --- With functions: offers them to contexts below this one, under a name. Each call runs in a task of its own, and
 --- gets the context that calls as its first argument; what it returns or raises goes back as from a call.
 ---
---- Without: the functions of the nearest context above this one that has such a service,
+--- Without: the functions of the nearest context above this one that has such a service when the first is called,
 --- `orrery.service("store").get("x")`. These raise what the function raised; "no_service", "no_function"; "denied"
 --- by its policy; "limit" where too many calls of this context run; "dead".
 ---@param name string

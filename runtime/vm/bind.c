@@ -67,14 +67,15 @@ core_context(lua_State *L)
     return 3;
 }
 
-/* self() -> id of this context, handle where services answer, handle where calls are answered */
+/* self() -> id, handle where services answer, handle where calls are answered, route; "" in the controller */
 static int
 core_self(lua_State *L)
 {
     lua_pushnumber(L, router_self(self(L)->router));
     lua_pushnumber(L, self(L)->handle);
     lua_pushnumber(L, self(L)->answers);
-    return 3;
+    lua_pushstring(L, router_route(self(L)->router));
+    return 4;
 }
 
 /* below(id) -> is there such a context, opened by this one or by one below it? */

@@ -200,6 +200,32 @@ describe("what a child prints", function()
     end)
 end)
 
+describe("what a context in a context prints", function()
+    it("comes with its own name, from any depth", function()
+        local got, list = listen(), { orrery.localhost { name = "d1" } }
+        for i = 2, 4 do list[i] = list[i - 1]:localhost { name = "d" .. i } end
+        for _, ctx in ipairs(list) do
+            ctx:call(function()
+                print "out"
+                io.stderr:write "err\n"
+                require("orrery.core").log(1, "spec", "logged")
+            end)
+        end
+        for i = 1, 4 do
+            local name = "d" .. i
+            assert.are.equal(name .. " stdout out", got.lines[3 * i - 2])
+            assert.are.equal(name .. " stderr err", got.lines[3 * i - 1])
+            assert.matches(("^%s log .*spec: logged$"):format(name), got.lines[3 * i])
+        end
+        for i, ctx in ipairs(list) do
+            ctx:call(function() os.execute "echo raw >&2" end)
+            got.wait(("^d%d stderr raw$"):format(i))
+        end
+        for i = 4, 1, -1 do list[i]:close() end
+        got.stop()
+    end)
+end)
+
 describe("a child that floods", function()
     local function resident(pid)
         return tonumber(remote.slurp(("/proc/%s/status"):format(pid or "self")):match("VmRSS:%s+(%d+)"))

@@ -526,6 +526,28 @@ describe("a sender that is handed over", function()
         close_in(a)
     end)
 
+    it("can be used from anywhere in the tree", function()
+        local deep = a:localhost { name = "deep" }
+        local deepest = deep:localhost { name = "deepest" }
+        local beside = a:localhost { name = "beside" }
+        local to = receiver_in(deepest)
+        local users = { a, deep, beside, b }
+        for _, ctx in ipairs(users) do
+            ctx:call(function(s)
+                s:send(1)
+                s:close()
+            end, to)
+        end
+        to:close()
+        assert.are.equal(#users, deepest:call(function()
+            local n = 0
+            for i in _G.r do n = n + i end
+            _G.r:close()
+            return n
+        end))
+        for _, ctx in ipairs { beside, deepest, deep } do ctx:close() end
+    end)
+
     it("tells its holder that the receiver's context is lost", function()
         local mortal = orrery.localhost { name = "mortal" }
         local to = receiver_in(mortal)

@@ -227,6 +227,25 @@ describe("a service", function()
         service:close()
     end)
 
+    it("is that of the nearest context above that has it", function()
+        local inner = ctx:localhost { name = "inner" }
+        local service = orrery.service("near", {
+            f = function(caller) return "controller", caller.name, caller.route end,
+        })
+        local function ask() return inner:call(function() return require("orrery").service("near").f() end) end
+        assert.are.same({ "controller", "inner", "local:web1/local:inner" }, { ask() })
+        ctx:call(function()
+            _G.near = require("orrery").service("near", { f = function(caller) return "web1", caller.name end })
+        end)
+        assert.are.same({ "web1", "inner" }, { ask() })
+        assert.are.equal("controller", (from(ctx, "near", "f")))
+        ctx:call(function() _G.near:close() end)
+        assert.are.equal("controller", (ask()))
+        service:close()
+        assert.are.equal("no_service", remote.failure(ask).code)
+        inner:close()
+    end)
+
     it("must have functions, and a name of its own", function()
         local service = orrery.service("taken", {})
         for _, case in ipairs {
