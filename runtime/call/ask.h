@@ -28,6 +28,9 @@ struct ask_options {
     const char *program; /* or NULL: as the environment says */
     /* For a command that is to be opened: */
     bool askpass;                      /* it asks by way of SSH_ASKPASS; see askpass.h */
+    bool prompts;                      /* it asks on its output, see prompter.h: */
+    bool share;                        /* what is right for one user is tried elsewhere */
+    const char *subject;               /* whose password, where its words do not say; or NULL */
     const char *password, *passphrase; /* for that, before anybody is asked; or NULL */
 };
 

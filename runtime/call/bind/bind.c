@@ -167,7 +167,8 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->handshake_ms = get_ms(L, t, "handshake_timeout", 0);
 }
 
-/* asking = {nobody, script, depth, program, askpass, password, passphrase}: see call/ask.h */
+/* asking = {nobody, script, depth, program, askpass, prompts, share, subject, password, passphrase}: see
+ * call/ask.h */
 static struct ask_options
 get_asking(lua_State *L, int t)
 {
@@ -182,6 +183,9 @@ get_asking(lua_State *L, int t)
         ask.depth = get_int(L, asking, "depth");
         ask.program = get_string(L, asking, "program");
         ask.askpass = get_bool(L, asking, "askpass");
+        ask.prompts = get_bool(L, asking, "prompts");
+        ask.share = get_bool(L, asking, "share");
+        ask.subject = get_string(L, asking, "subject");
         ask.password = get_string(L, asking, "password");
         ask.passphrase = get_string(L, asking, "passphrase");
     }
