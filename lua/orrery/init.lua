@@ -75,6 +75,13 @@ function M.configure(settings)
     core.configure(settings.spin, settings.attend)
 end
 
+--- Adds a launcher, a way into a child by a command; docs/launchers.md shows how.
+---@param definition orrery.Launcher
+---Raises "option", "argument".
+function M.launcher(definition)
+    require("orrery.launcher").register(definition)
+end
+
 --- What the runtime has done in this process, as numbers by name; `orrery run --stats` says what each
 --- means. In a child: ctx:call("orrery.stats").
 ---@param since? table<string, number> an earlier result, to get what came after it
@@ -108,5 +115,12 @@ end
 ---@param value any
 ---@return boolean
 function M.is_error(value) return Error.is(value) end
+
+-- orrery.sudo, orrery.podman ...: the launchers, read when they are first used.
+setmetatable(M, {
+    __index = function(_, name)
+        return type(name) == "string" and require("orrery.launcher").opener(name) or nil
+    end,
+})
 
 return M
