@@ -9,6 +9,7 @@
 local context = require "orrery.context"
 local core = require "orrery.core"
 local Error = require "orrery.error"
+local launcher = require "orrery.launcher"
 local options = require "orrery.options"
 local parallel = require "orrery.parallel"
 local receiver = require "orrery.receiver"
@@ -79,7 +80,7 @@ end
 ---@param definition orrery.Launcher
 ---Raises "option", "argument".
 function M.launcher(definition)
-    require("orrery.launcher").register(definition)
+    launcher.register(definition)
 end
 
 --- What the runtime has done in this process, as numbers by name; `orrery run --stats` says what each
@@ -116,10 +117,10 @@ end
 ---@return boolean
 function M.is_error(value) return Error.is(value) end
 
--- orrery.sudo, orrery.podman ...: the launchers, read when they are first used.
+-- orrery.sudo, orrery.podman ...: each launcher is read when it is first used.
 setmetatable(M, {
     __index = function(_, name)
-        return type(name) == "string" and require("orrery.launcher").opener(name) or nil
+        return type(name) == "string" and launcher.opener(name) or nil
     end,
 })
 

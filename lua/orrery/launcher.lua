@@ -6,6 +6,7 @@
 local context = require "orrery.context"
 local Error = require "orrery.error"
 local options = require "orrery.options"
+local sched = require "orrery.sched"
 
 local M = {}
 
@@ -78,10 +79,35 @@ local function fail(code, ...)
     Error.raise { code = code, message = ("%s: %s"):format(...), at = Error.at() }
 end
 
--- Makes `orrery.NAME` of it, and `ctx:NAME` where contexts can open others.
+-- What was said to the script's function, by the launcher and the user. (In this process the runtime keeps it.)
+---@type table<string, orrery.Task>
+local said = {}
+
+--- Makes a plan fit for another context to open: questions come back here, and what is shared is shared here.
+---@param plan table
+---@return table plan the same
+function M.for_another(plan)
+    local ask, launcher = plan.ask, plan.route:match("^[^:]*")
+    if type(ask) ~= "function" or not plan.asking.share then return plan end
+    local last
+    plan.asking.share = nil
+    plan.ask = function(question)
+        if question.kind ~= "password" then return ask(question) end
+        local key = launcher .. " " .. question.subject:match("^[^@]*")
+        if not said[key] or said[key] == last then said[key] = sched.spawn(ask, question) end
+        last = said[key] -- asked again, this is what was wrong
+        local ok, answer = pcall(last.get, last)
+        if ok and answer ~= nil then return answer end
+        if said[key] == last then said[key] = nil end
+        if not ok then error(answer, 0) end
+    end
+    return plan
+end
+
+-- Makes `ctx:NAME` of it, where contexts can open others.
 local function publish(name)
     local ok, nested = pcall(require, "orrery.nested")
-    if ok then nested.add(name, function(...) return M.plan(name, ...) end) end
+    if ok then nested.add(name, function(...) return M.for_another(M.plan(name, ...)) end) end
 end
 
 local function add(definition)
@@ -216,10 +242,10 @@ local NO_SHELL = {
     { "Failed to exec \"sh\"", "bootstrap", "there is no sh in it" },
 }
 
-local function sign_of(own, said)
+local function sign_of(own, words)
     for _, signs in ipairs { own, NO_SHELL } do
         for _, sign in ipairs(signs) do
-            if said:find(sign[1]) then return sign[2], sign[3] end
+            if words:find(sign[1]) then return sign[2], sign[3] end
         end
     end
 end
@@ -256,12 +282,12 @@ function M.explain(signs, program, label, err)
     end
     local how = (err.code == "bootstrap" or err.code == "auth") and ending(err)
     if not how then return err end
-    local said = tidy((err.stderr or "") .. " " .. (err.message:match("; it printed: (.*)$") or ""))
-    local code, text = sign_of(signs, said)
+    local words = tidy((err.stderr or "") .. " " .. (err.message:match("; it printed: (.*)$") or ""))
+    local code, text = sign_of(signs, words)
     err.code = code or (err.code == "auth" and "auth" or "connect")
     text = text or err.code == "auth" and "it did not let us in"
         or ("no shell came up in %s"):format(label ~= "" and label or "it")
-    err.message = ("%s: %s: %s"):format(program, text, said ~= "" and said or "it " .. how .. " and said nothing")
+    err.message = ("%s: %s: %s"):format(program, text, words ~= "" and words or "it " .. how .. " and said nothing")
     return err
 end
 
