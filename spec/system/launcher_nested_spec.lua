@@ -1,0 +1,73 @@
+--- Launchers in other contexts: sudo on a host, a user behind that.
+
+local lab = require "spec.support.lab"
+local leak = require "spec.support.leak"
+local remote = require "spec.support.remote"
+local orrery = require "orrery"
+
+leak.guard()
+
+describe("a launcher in another context", function()
+    if not pcall(require, "orrery.nested") then return pending "contexts open no others yet" end
+    if not lab.need(2, { isolated = true }) then return end
+
+    local function on(host, user, body)
+        local ctx = remote.open(host, { user = user, password = user == "pwuser" and "orrery-lab" or nil })
+        local ok, err = pcall(body, ctx)
+        ctx:close()
+        if not ok then error(err, 0) end
+    end
+
+    it("is sudo, and what comes behind it", function()
+        on("h1", "deploy", function(h1)
+            local root = h1:sudo()
+            assert.are.equal("ssh:h1/sudo:root", root.route)
+            assert.are.same({ "root\n", "h1" }, { root:shell("id -un").stdout, root:info().hostname })
+            local app = root:su "pwuser"
+            assert.are.equal("ssh:h1/sudo:root/su:pwuser", app.route)
+            assert.are.equal("pwuser\n", app:shell("id -un").stdout)
+            local back = app:sudo { user = "deploy", password = "orrery-lab", ask = false }
+            assert.are.equal("deploy\n", back:shell("id -un").stdout)
+            local text = ("x"):rep(1e6)
+            assert.are.equal(text, back:call(function(s) return s end, text))
+            for _, ctx in ipairs { back, app, root } do ctx:close() end
+        end)
+    end)
+
+    it("asks where the script is, once for a user on many hosts", function()
+        local questions = {}
+        local users = orrery.map({ "h1", "h2" }, function(host)
+            local user
+            on(host, "pwuser", function(h)
+                local root = h:sudo { ask = function(question)
+                    questions[#questions + 1] = question
+                    return #questions == 1 and "sesame-1" or "orrery-lab"
+                end }
+                user = root:shell("id -un").stdout
+                root:close()
+            end)
+            return user
+        end)
+        assert.are.same({ "root\n", "root\n" }, { users[1], users[2] })
+        assert.are.equal(2, #questions)
+        assert.matches("^pwuser@h[12]$", questions[1].subject)
+    end)
+
+    it("says what went wrong, and where", function()
+        on("h1", "pwuser", function(h1)
+            local err = remote.failure(h1.sudo, h1, { password = "sesame-1", ask = false })
+            assert.are.equal("auth", err.code, err:format())
+            assert.are.equal("sudo: the password for pwuser@h1 is wrong", err.message)
+            assert.are.equal("ssh:h1/sudo:root", err.route)
+            err = remote.failure(h1.sudo, h1, { ask = false })
+            assert.are.equal("credentials", err.code, err:format())
+            err = remote.failure(h1.docker, h1, "pg", { program = "no-such-docker" })
+            assert.are.equal("connect", err.code, err:format())
+            assert.matches("docker is not installed here, or not in the PATH", err.message, 1, true)
+            err = remote.failure(h1.su, h1, "no-such-user")
+            assert.are.equal("connect", err.code, err:format())
+            assert.matches("su: there is no such user: ", err.message, 1, true)
+            assert.are.equal("option", remote.failure(h1.sudo, h1, { usr = "x" }).code)
+        end)
+    end)
+end)
