@@ -6,6 +6,7 @@
 local context = require "orrery.context"
 local Error = require "orrery.error"
 local options = require "orrery.options"
+local questions = require "orrery.ask"
 local sched = require "orrery.sched"
 
 local M = {}
@@ -87,12 +88,13 @@ local said = {}
 ---@param plan table
 ---@return table plan the same
 function M.for_another(plan)
-    local ask, launcher = plan.ask, plan.route:match("^[^:]*")
-    if type(ask) ~= "function" or not plan.asking.share then return plan end
-    local last
-    plan.asking.share = nil
+    local asking, launcher = plan.asking, plan.route:match("^[^:]*")
+    if asking.nobody then return plan end
+    local share, program, last = asking.share, asking.program, nil
+    local ask = plan.ask or function(question) return questions.person(question, program) end
+    asking.share, asking.program = nil, nil
     plan.ask = function(question)
-        if question.kind ~= "password" then return ask(question) end
+        if question.kind ~= "password" or not share then return ask(question) end
         local key = launcher .. " " .. question.subject:match("^[^@]*")
         if not said[key] or said[key] == last then said[key] = sched.spawn(ask, question) end
         last = said[key] -- asked again, this is what was wrong

@@ -3,6 +3,7 @@
 local lab = require "spec.support.lab"
 local leak = require "spec.support.leak"
 local remote = require "spec.support.remote"
+local terminal = require "spec.support.terminal"
 local orrery = require "orrery"
 
 leak.guard()
@@ -51,6 +52,36 @@ describe("a launcher in another context", function()
         assert.are.same({ "root\n", "root\n" }, { users[1], users[2] })
         assert.are.equal(2, #questions)
         assert.matches("^pwuser@h[12]$", questions[1].subject)
+    end)
+
+    it("asks at the terminal of the script", function()
+        if lab.run { "sh", "-c", "command -v tmux" } ~= 0 then return pending "tmux is not installed" end
+        local term = terminal.start([[
+            local users = orrery.map({ "h1", "h2" }, function(host)
+                local h = orrery.ssh(host, { config = arg[1], user = "pwuser", password = "orrery-lab" })
+                return h:sudo():shell("id -un").stdout
+            end)
+            say("users", users[1]:gsub("\n", ""), (users[2]:gsub("\n", "")))
+        ]], lab.ssh_config())
+        finally(function() term:finish() end)
+        term:await "[sudo] password for pwuser@h"
+        term:type "sesame-1\n"
+        term:await "That was not right, please try again."
+        term:type "orrery-lab\n"
+        term:await "ended 0"
+        assert.matches("users root root", term:screen())
+        assert.not_matches("sesame", term:screen())
+    end)
+
+    it("says that there is nobody to ask", function()
+        local program = remote.program([[
+            local h = orrery.ssh("h1", { config = arg[1], user = "pwuser", password = "orrery-lab" })
+            local ok, err = pcall(h.sudo, h)
+            say(err.code, err.message)
+        ]], { "setsid", "-w" }, lab.ssh_config())
+        local text = program:rest()
+        program:finish()
+        assert.matches("^credentials sudo: it asks .*there is no terminal, askpass program or `ask` function", text)
     end)
 
     it("says what went wrong, and where", function()

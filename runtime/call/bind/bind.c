@@ -244,6 +244,35 @@ core_answer_question(lua_State *L)
     return 0;
 }
 
+/* inquire(kind, echo, attempt, host, subject, text, detail, {program, depth} or nil) -> seq */
+static int
+core_inquire(lua_State *L)
+{
+    struct ssh_question q = {.kind = (enum ssh_question_kind)luaL_checkint(L, 1),
+        .echo = lua_toboolean(L, 2),
+        .attempt = luaL_checkint(L, 3),
+        .host = luaL_checkstring(L, 4),
+        .subject = luaL_checkstring(L, 5),
+        .text = luaL_checkstring(L, 6),
+        .detail = luaL_checkstring(L, 7)};
+    struct ask_options o = {0};
+
+    if (lua_istable(L, 8)) {
+        o.program = get_string(L, 8, "program");
+        o.depth = get_int(L, 8, "depth");
+    }
+    lua_pushnumber(L, ask_inquire(&o, &q, mailbox(L)));
+    return 1;
+}
+
+/* retract(seq) */
+static int
+core_retract(lua_State *L)
+{
+    ask_retract((uint32_t)luaL_checknumber(L, 1));
+    return 0;
+}
+
 /* close(id, linger seconds): the end comes as a DEAD message */
 static int
 core_close(lua_State *L)
@@ -358,6 +387,8 @@ binding_create(lua_State *L, struct node *n)
         {"open", core_open},
         {"cancel_open", core_cancel_open},
         {"answer_question", core_answer_question},
+        {"inquire", core_inquire},
+        {"retract", core_retract},
         {"close", core_close},
         {"capture", core_capture},
         {"serve_modules", core_serve_modules},
