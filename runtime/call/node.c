@@ -1,11 +1,13 @@
 #include "node.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "children.h"
@@ -37,6 +39,8 @@ struct node {
 
     struct stream *parent;         /* [L] agents only */
     struct transport *parent_link; /* of node_join until the loop has it */
+    int parent_fd;                 /* [L] of it, as long as it is open */
+    int held_fd;                   /* [L] the same, until our children are gone; or -1 */
     bool configured;               /* [L] */
     bool parent_gone;              /* [L] */
     struct err parent_why;         /* [L] until `joined` is posted */
@@ -61,6 +65,7 @@ create(uint32_t self, const char *name, struct err *err)
     pthread_mutex_init(&n->lock, NULL);
     sem_init(&n->joined, 0, 0);
     sem_init(&n->parted, 0, 0);
+    n->held_fd = -1;
     n->router = router_create(n->loop, self, name);
     n->children = children_create(n->router);
     n->captures = captures_create(n->loop);
@@ -94,21 +99,42 @@ node_create_agent(struct err *err)
 
 /* ---- the agent's stream to its parent ---- */
 
+/* What it takes to open children. Without, it still does all else. */
+static void
+adopt_image(struct node *n, const struct config *c)
+{
+    struct err err;
+
+    pthread_mutex_lock(&n->lock);
+    n->images = images_self(c->agent, &err);
+    children_set_images(n->children, n->images);
+    pthread_mutex_unlock(&n->lock);
+    if (!n->images)
+        log_debug("node", "%s", err.msg);
+}
+
 static void
 on_config(struct node *n, struct msg *m)
 {
     struct config c;
     struct err err;
+    struct router_place place;
 
     if (config_parse(&c, m, &err) < 0) {
         config_fini(&c);
         stream_close(n->parent, &err, 0);
         return;
     }
+    place = (struct router_place){.self = c.id,
+        .name = c.name,
+        .route = c.route,
+        .ancestors = c.ancestors,
+        .count = c.ancestor_count};
     log_set_level((int)c.log_level);
     loop_set_spin(n->loop, c.spin_ns);
     loop_set_attend(n->loop, c.attend);
-    router_set_parent(n->router, n->parent, c.id, c.name, c.ancestors, c.ancestor_count);
+    router_set_parent(n->router, n->parent, &place);
+    adopt_image(n, &c);
     stream_keepalive(n->parent, c.keepalive_ms);
     log_debug("node", "context %u, %s, by way of %s", c.id, c.name, c.route);
     config_fini(&c);
@@ -129,6 +155,24 @@ parent_frame(struct stream *s, struct msg *m, void *arg)
     }
 }
 
+/* The parent sees our end when we let go of what leads to it: not before those behind us have ended. */
+static void
+hold_parent(struct node *n)
+{
+    if (!children_empty(n->children))
+        n->held_fd = fcntl(n->parent_fd, F_DUPFD_CLOEXEC, 10);
+}
+
+static void
+let_go_of_parent(void *arg)
+{
+    struct node *n = arg;
+
+    if (n->held_fd >= 0)
+        close(n->held_fd);
+    n->held_fd = -1;
+}
+
 static void
 parent_closed(struct stream *s, const struct err *why, void *arg)
 {
@@ -137,6 +181,7 @@ parent_closed(struct stream *s, const struct err *why, void *arg)
     n->parent_gone = true;
     log_debug("node", "the parent is gone: %s", why->msg);
     if (n->configured) {
+        hold_parent(n);
         router_lost(n->router, s, why);
         if (n->on_lost)
             n->on_lost(n->on_lost_arg);
@@ -154,6 +199,7 @@ join(void *arg)
     struct stream_options o = {.name = "parent"};
     struct node *n = arg;
 
+    n->parent_fd = n->parent_link->wfd >= 0 ? n->parent_link->wfd : n->parent_link->fd;
     n->parent = stream_create(n->loop, n->parent_link, &o, &events, n);
 }
 
@@ -210,7 +256,8 @@ node_destroy(struct node *n)
 {
     if (!n)
         return;
-    children_destroy(n->children);
+    children_end(n->children);
+    loop_sync(n->loop, let_go_of_parent, n);
     captures_destroy(n->captures);
     if (n->commands)
         command_service_destroy(n->commands);
@@ -221,6 +268,7 @@ node_destroy(struct node *n)
             ;
         stream_unref(n->parent);
     }
+    children_destroy(n->children);
     shared_destroy(n->modules);
     loop_stop(n->loop);
     router_destroy(n->router);

@@ -273,7 +273,7 @@ core_retract(lua_State *L)
     return 0;
 }
 
-/* close(id, linger seconds): the end comes as a DEAD message */
+/* close(id, linger seconds): a context below; the end comes as a DEAD message */
 static int
 core_close(lua_State *L)
 {
