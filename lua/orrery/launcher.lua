@@ -5,6 +5,7 @@
 
 local context = require "orrery.context"
 local Error = require "orrery.error"
+local nested = require "orrery.nested"
 local options = require "orrery.options"
 local questions = require "orrery.ask"
 local sched = require "orrery.sched"
@@ -106,10 +107,9 @@ function M.for_another(plan)
     return plan
 end
 
--- Makes `ctx:NAME` of it, where contexts can open others.
+-- Makes `ctx:NAME` of it.
 local function publish(name)
-    local ok, nested = pcall(require, "orrery.nested")
-    if ok then nested.add(name, function(...) return M.for_another(M.plan(name, ...)) end) end
+    nested.add(name, function(...) return M.for_another(M.plan(name, ...)) end)
 end
 
 local function add(definition)
