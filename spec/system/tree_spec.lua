@@ -289,7 +289,10 @@ describe("opening a child of another context", function()
             task:cancel()
             ends[#ends + 1] = task
         end
-        for _, task in ipairs(ends) do pcall(task.get, task) end
+        for _, task in ipairs(ends) do
+            local ok, ctx = pcall(task.get, task)
+            if ok then ctx:close() end -- it was faster
+        end
         remote.eventually("their ends", function()
             collectgarbage()
             return #children_of(outer:info().pid) == 0
