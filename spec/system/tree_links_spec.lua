@@ -15,6 +15,17 @@ local function chain(depth)
     return list
 end
 
+--- Its link is closed when it ends, a moment before its process is gone.
+local function ended(pid)
+    remote.eventually("the end of process " .. pid, function() return not remote.alive(pid) end)
+end
+
+--- Whoever waits for a killed process may see the end of its link first, on a busy machine.
+local function assert_killed(text, before)
+    assert.is_truthy(text == (before or "") .. "was killed by signal 9 (Killed)"
+        or text == (before or "") .. "closed its output, though it still runs", text)
+end
+
 local function route_of(depth)
     local parts = {}
     for i = 1, depth do parts[i] = "local:c" .. i end
@@ -53,9 +64,7 @@ describe("a link that dies", function()
                     assert.are.equal("dead", err.code)
                     assert.are.equal("c" .. i, err.context)
                     assert.are.equal(route_of(i), err.route)
-                    local text = "was killed by signal 9 (Killed)"
-                    if i > link then text = ("lost with %s: %s"):format(route_of(link), text) end
-                    assert.are.equal(text, err.message)
+                    assert_killed(err.message, i > link and ("lost with %s: "):format(route_of(link)))
                 end
                 local late = remote.failure(list[i].call, list[i], "os.time")
                 assert.are.equal("dead", late.code)
@@ -89,7 +98,7 @@ describe("a link that dies", function()
         end
         list[2]:close()
         for i = 2, 3 do assert.are.equal("closed", outcome(calls[i]).code) end
-        for i = 2, 3 do assert.is_false(remote.alive(list[i]:info().pid)) end
+        for i = 2, 3 do ended(list[i]:info().pid) end
         assert.is_false(calls[1]:done())
         assert.are.equal(1, list[1]:call(function() return 1 end))
         list[1]:close()
@@ -193,7 +202,7 @@ describe("contexts beside each other", function()
         end, y.id)
         x:call(function() end)
         remote.kill(y:info().pid)
-        assert.are.equal("was killed by signal 9 (Killed)", heard:get(10))
+        assert_killed(heard:get(10))
         pcall(full.get, full, 10)
         assert.is_true(full:done())
         x:close()
