@@ -87,5 +87,7 @@ void jump_hide(struct jump *j);
 void jump_free(void *jump);
 /* Loop role. Gives an opening back to its thread, or frees it if that has gone: true then. */
 bool opening_done(struct opening *q, int fd, bool again, const char *why);
+/* Why the server has refused one, from what libssh2 makes of its number, in words that help. Static text. */
+const char *opening_refusal(LIBSSH2_SESSION *session);
 
 #endif

@@ -253,6 +253,28 @@ opening_free(struct opening *q)
     free(q);
 }
 
+const char *
+opening_refusal(LIBSSH2_SESSION *session)
+{
+    char *text = NULL;
+
+    libssh2_session_last_error(session, &text, NULL, 0);
+    if (!text)
+        text = "";
+    if (strstr(text, "prohibited"))
+        return "administratively prohibited (AllowTcpForwarding or PermitOpen in its sshd_config, "
+               "say)";
+    if (strstr(text, "connect failed"))
+        return "connect failed (nobody listens there, there is no route, or it knows no such host)";
+    if (strstr(text, "resource shortage"))
+        return "resource shortage there";
+    if (strstr(text, "unknown channel type"))
+        return "its SSH server forwards no connections";
+    if (libssh2_session_last_errno(session) == LIBSSH2_ERROR_TIMEOUT)
+        return "it does not answer the request for a connection";
+    return "it opens no channel";
+}
+
 bool
 opening_done(struct opening *q, int fd, bool again, const char *why)
 {

@@ -349,33 +349,13 @@ opened(struct jump *j, LIBSSH2_CHANNEL *channel)
         close(fds[0]);
 }
 
-/* The server's reason, from what libssh2 makes of its number, in words that help. */
 static void
 refused(struct jump *j)
 {
     struct opening *q = j->opening;
-    char *text = NULL;
 
-    libssh2_session_last_error(j->s->session, &text, NULL, 0);
-    if (!text)
-        text = "";
     j->opening = NULL;
-    if (strstr(text, "prohibited"))
-        give_up(j, q, false,
-            "administratively prohibited (AllowTcpForwarding or PermitOpen in its sshd_config, "
-            "say)");
-    else if (strstr(text, "connect failed"))
-        give_up(j, q, false,
-            "connect failed (nobody listens there, there is no route, or it knows no such host)");
-    else if (strstr(text, "resource shortage"))
-        give_up(j, q, false, "resource shortage there");
-    else if (strstr(text, "unknown channel type"))
-        give_up(j, q, false, "its SSH server forwards no connections");
-    else
-        give_up(j, q, false,
-            libssh2_session_last_errno(j->s->session) == LIBSSH2_ERROR_TIMEOUT
-                ? "it does not answer the request for a connection"
-                : "it opens no channel");
+    give_up(j, q, false, opening_refusal(j->s->session));
 }
 
 /* True if one is under way. */

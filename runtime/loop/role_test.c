@@ -1,109 +1,6 @@
-/* Who runs the loop: waiting threads and the broker, alone and in crowds. */
-#include <pthread.h>
-#include <sys/socket.h>
-#include <time.h>
-
-#include "clock.h"
+/* Who runs the loop: one thread that waits, and the broker. Several are in role_crowd_test.c. */
+#include "caller_test.h"
 #include "counters.h"
-#include "loop_test.h"
-
-/* A thread that sends a byte to itself by way of the loop, and waits for it. */
-struct caller {
-    struct loop *loop;
-    struct loop_fd fd;
-    struct loop_waiter waiter;
-    struct loop_work work;
-    int pair[2];      /* [0] the loop reads */
-    atomic_uint got;  /* bytes so far */
-    pthread_t thread; /* of the test that uses it */
-    pthread_t reader; /* that ran the callback last */
-    unsigned number;
-    atomic_bool enough; /* of the test that uses it */
-};
-
-static void
-on_byte(struct loop_fd *f, int events)
-{
-    struct caller *c = owner_of(f, struct caller, fd);
-    char bytes[64];
-    ssize_t n = recv(f->fd, bytes, sizeof bytes, MSG_DONTWAIT);
-
-    if (n <= 0)
-        return;
-    c->reader = pthread_self();
-    atomic_fetch_add(&c->got, (unsigned)n);
-    loop_notify(c->loop, &c->waiter);
-}
-
-static void
-caller_watch(void *arg)
-{
-    struct caller *c = arg;
-
-    loop_fd_init(&c->fd, c->loop, c->pair[0], on_byte);
-    loop_fd_watch(&c->fd, LOOP_READ);
-}
-
-static void
-caller_unwatch(void *arg)
-{
-    struct caller *c = arg;
-
-    loop_fd_fini(&c->fd);
-}
-
-static void
-caller_init(struct caller *c, struct loop *loop)
-{
-    *c = (struct caller){.loop = loop};
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, c->pair), 0);
-    loop_sync(loop, caller_watch, c);
-}
-
-static void
-caller_fini(struct caller *c)
-{
-    loop_sync(c->loop, caller_unwatch, c);
-    close(c->pair[0]);
-    close(c->pair[1]);
-}
-
-static void
-caller_send(struct caller *c)
-{
-    assert_int_equal(send(c->pair[1], "x", 1, MSG_NOSIGNAL), 1);
-}
-
-/* False if the deadline passed first. */
-static bool
-caller_await(struct caller *c, unsigned total, int64_t deadline)
-{
-    while (atomic_load(&c->got) < total) {
-        unsigned seen = atomic_load(&c->waiter.news);
-
-        if (atomic_load(&c->got) >= total)
-            break;
-        if (deadline >= 0 && clock_left(deadline) == 0)
-            return false;
-        loop_wait(c->loop, &c->waiter, seen, deadline);
-    }
-    return true;
-}
-
-static void
-caller_call(struct caller *c)
-{
-    unsigned total = atomic_load(&c->got) + 1;
-
-    caller_send(c);
-    assert_true(caller_await(c, total, clock_ms() + AWAIT_MS));
-}
-
-static void
-nap(long us)
-{
-    nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
-}
 
 static uint64_t
 counted(enum counter c)
@@ -112,30 +9,6 @@ counted(enum counter c)
 
     counters_read(&all);
     return all.value[c];
-}
-
-/* ---- one waiter ---- */
-
-static void *
-send_late(void *arg)
-{
-    nap(500);
-    caller_send(arg);
-    return NULL;
-}
-
-/* Waits for something that comes from elsewhere and takes its time. Afterwards the loop is free: the
- * broker steps back when it has woken the only one who slept. True if we had the loop ourselves. */
-static bool
-caller_call_far(struct caller *c)
-{
-    unsigned total = atomic_load(&c->got) + 1;
-    pthread_t thread;
-
-    assert_int_equal(pthread_create(&thread, NULL, send_late, c), 0);
-    assert_true(caller_await(c, total, clock_ms() + AWAIT_MS));
-    pthread_join(thread, NULL);
-    return pthread_equal(c->reader, pthread_self());
 }
 
 /* At first the broker has the loop; it steps back, and from then on the caller reads for itself. Not each
@@ -467,77 +340,6 @@ test_timers(void **state)
     caller_fini(&c);
 }
 
-/* ---- crowds ---- */
-
-#define CROWD 8
-#define CALLS 2000
-
-static void *
-call_many(void *arg)
-{
-    struct caller *c = arg;
-
-    for (unsigned i = 0; i < CALLS; i++) {
-        unsigned total = atomic_load(&c->got) + 1;
-
-        caller_send(c);
-        switch ((i * 7 + c->number) % 50) {
-        case 0: nap(1500); break; /* user code, longer than the broker waits */
-        case 1: loop_sync(c->loop, nothing, NULL); break;
-        case 2: /* one that gives up early, and takes what comes later */
-            caller_await(c, total, clock_ms());
-            break;
-        default: break;
-        }
-        assert_true(caller_await(c, total, clock_ms() + AWAIT_MS));
-    }
-    return NULL;
-}
-
-static void
-test_crowd(void **state)
-{
-    struct caller c[CROWD];
-
-    for (unsigned i = 0; i < CROWD; i++) {
-        caller_init(&c[i], loop_of(state));
-        c[i].number = i;
-    }
-    for (int i = 0; i < CROWD; i++)
-        assert_int_equal(pthread_create(&c[i].thread, NULL, call_many, &c[i]), 0);
-    for (int i = 0; i < CROWD; i++) {
-        pthread_join(c[i].thread, NULL);
-        assert_int_equal(atomic_load(&c[i].got), CALLS);
-        caller_fini(&c[i]);
-    }
-}
-
-/* Somebody sleeps all the time, for something that does not come: the other is served as ever. */
-static void *
-wait_long(void *arg)
-{
-    struct caller *c = arg;
-
-    caller_await(c, 1, -1);
-    return NULL;
-}
-
-static void
-test_sleeper_and_caller(void **state)
-{
-    struct caller sleeper, c;
-
-    caller_init(&sleeper, loop_of(state));
-    caller_init(&c, loop_of(state));
-    assert_int_equal(pthread_create(&sleeper.thread, NULL, wait_long, &sleeper), 0);
-    for (int i = 0; i < 500; i++)
-        caller_call(&c);
-    caller_send(&sleeper);
-    pthread_join(sleeper.thread, NULL);
-    caller_fini(&c);
-    caller_fini(&sleeper);
-}
-
 /* libevent's clock is coarse, so that the timer of a deadline may be early: it is armed again. */
 static void
 test_short_deadlines(void **state)
@@ -552,71 +354,6 @@ test_short_deadlines(void **state)
         assert_true(clock_ms() >= deadline);
     }
     caller_fini(&c);
-}
-
-/* Calls until it has read 100 answers itself, or `enough` is set; counts its calls. */
-static void *
-call_behind_the_scenes(void *arg)
-{
-    struct caller *c = arg;
-    unsigned own = 0;
-
-    for (int64_t end = clock_ms() + AWAIT_MS; own < 100 && clock_ms() < end;) {
-        if (atomic_load(&c->enough))
-            break;
-        own += caller_call_far(c);
-        c->number++;
-    }
-    return (void *)(uintptr_t)own;
-}
-
-static unsigned
-own_of(struct caller *c)
-{
-    void *own;
-
-    pthread_join(c->thread, &own);
-    return (unsigned)(uintptr_t)own;
-}
-
-static void
-test_background(void **state)
-{
-    struct caller c;
-
-    caller_init(&c, loop_of(state));
-    c.waiter.background = true;
-    assert_int_equal(pthread_create(&c.thread, NULL, call_behind_the_scenes, &c), 0);
-    assert_int_equal(own_of(&c), 100);
-    caller_fini(&c);
-}
-
-/* Others that ask have the loop, and are as fast as without the one in the background. Not each time: who
- * asks may itself be kept from running for a while. */
-static void
-test_background_keeps_back(void **state)
-{
-    struct caller background, c;
-    unsigned own = 0;
-
-    caller_init(&background, loop_of(state));
-    caller_init(&c, loop_of(state));
-    background.waiter.background = true;
-    caller_call(&c);
-    assert_int_equal(
-        pthread_create(&background.thread, NULL, call_behind_the_scenes, &background), 0);
-    for (int64_t end = clock_ms() + AWAIT_MS; own < 100 && clock_ms() < end;) {
-        unsigned total = atomic_load(&c.got) + 1;
-
-        caller_send(&c);
-        assert_true(caller_await(&c, total, clock_ms() + AWAIT_MS));
-        own += pthread_equal(c.reader, pthread_self()) != 0;
-    }
-    atomic_store(&background.enough, true);
-    assert_int_equal(own, 100);
-    assert_true(own_of(&background) * 2 <= background.number + 1);
-    caller_fini(&c);
-    caller_fini(&background);
 }
 
 /* Nobody does anything: no turns, no wake-ups. */
@@ -660,11 +397,7 @@ main(void)
         with_loop(test_lazy_work_alone),
         with_loop(test_timers),
         with_loop(test_never_read),
-        with_loop(test_crowd),
-        with_loop(test_sleeper_and_caller),
         with_loop(test_short_deadlines),
-        with_loop(test_background),
-        with_loop(test_background_keeps_back),
         with_loop(test_idle),
     };
 
