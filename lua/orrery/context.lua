@@ -263,6 +263,8 @@ function M.open(plan)
     local fine, id, payload = pcall(future.take, future)
     if ok then ask.done(ok) end
     if not fine then
+        -- It came up when its task had been cancelled already, and had not had its turn.
+        if future.state == "resolved" then core.close(future[1], 0) end
         local err = Error.from(id)
         if request.explain then err = request.explain(err) end
         err.at = err.at or Error.at()

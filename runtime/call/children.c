@@ -43,7 +43,7 @@ report_failure(struct child *c, const struct err *why)
 
     if (c->reported)
         return;
-    pack_u8(&b, (uint8_t)-why->code);
+    pack_u8(&b, (uint8_t)-openreq_judge(c->request, why));
     pack_u8(&b, openreq_openssh_could(c->request));
     pack_str(&b, why->msg);
     openreq_pack_report(c->request, &b);
@@ -307,6 +307,7 @@ child_boot(struct child *c)
         .deferred = q->deferred};
 
     c->stream = stream_create(cs->loop, c->transport, &o, &events, c);
+    openreq_listen(q, cs->loop, c->stream);
     c->transport = NULL;
 }
 

@@ -64,8 +64,9 @@ struct open_options {
     const char *name;  /* "web1" */
     const char *route; /* "ssh:web1" */
     /* One of the three: a command on this machine that becomes an agent by way of a shell (in its
-     * last argument {} stands for what `sh -c` is to run, which has no single quote in it), SSH, or
-     * neither: a local child. */
+     * last argument {} stands for what `sh -c` is to run, which has no single quote in it; or {^} for the
+     * same with ^ in the place of $; {mark} in an earlier one is for prompter.h), SSH, or neither: a local
+     * child. */
     const char *const *argv;
     const struct ssh_options *ssh; /* its `command` is filled in here */
     bool no_cache;                 /* leave nothing behind on the target */

@@ -167,7 +167,8 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->handshake_ms = get_ms(L, t, "handshake_timeout", 0);
 }
 
-/* asking = {nobody, script, depth, program, askpass, password, passphrase}: see call/ask.h */
+/* asking = {nobody, script, depth, program, askpass, prompts, share, subject, password, passphrase}: see
+ * call/ask.h */
 static struct ask_options
 get_asking(lua_State *L, int t)
 {
@@ -182,6 +183,9 @@ get_asking(lua_State *L, int t)
         ask.depth = get_int(L, asking, "depth");
         ask.program = get_string(L, asking, "program");
         ask.askpass = get_bool(L, asking, "askpass");
+        ask.prompts = get_bool(L, asking, "prompts");
+        ask.share = get_bool(L, asking, "share");
+        ask.subject = get_string(L, asking, "subject");
         ask.password = get_string(L, asking, "password");
         ask.passphrase = get_string(L, asking, "passphrase");
     }
@@ -237,6 +241,35 @@ core_answer_question(lua_State *L)
 {
     ask_answer(
         (uint32_t)luaL_checknumber(L, 1), luaL_optstring(L, 2, NULL), luaL_optstring(L, 3, NULL));
+    return 0;
+}
+
+/* inquire(kind, echo, attempt, host, subject, text, detail, {program, depth} or nil) -> seq */
+static int
+core_inquire(lua_State *L)
+{
+    struct ssh_question q = {.kind = (enum ssh_question_kind)luaL_checkint(L, 1),
+        .echo = lua_toboolean(L, 2),
+        .attempt = luaL_checkint(L, 3),
+        .host = luaL_checkstring(L, 4),
+        .subject = luaL_checkstring(L, 5),
+        .text = luaL_checkstring(L, 6),
+        .detail = luaL_checkstring(L, 7)};
+    struct ask_options o = {0};
+
+    if (lua_istable(L, 8)) {
+        o.program = get_string(L, 8, "program");
+        o.depth = get_int(L, 8, "depth");
+    }
+    lua_pushnumber(L, ask_inquire(&o, &q, mailbox(L)));
+    return 1;
+}
+
+/* retract(seq) */
+static int
+core_retract(lua_State *L)
+{
+    ask_retract((uint32_t)luaL_checknumber(L, 1));
     return 0;
 }
 
@@ -377,6 +410,8 @@ binding_create(lua_State *L, struct node *n)
         {"open", core_open},
         {"cancel_open", core_cancel_open},
         {"answer_question", core_answer_question},
+        {"inquire", core_inquire},
+        {"retract", core_retract},
         {"close", core_close},
         {"capture", core_capture},
         {"serve_modules", core_serve_modules},
