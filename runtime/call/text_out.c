@@ -49,6 +49,7 @@ struct text_out {
     struct context *to;      /* [s] NULL until there is a parent */
     struct flow *flow;       /* [s] the same */
     struct mailbox *mailbox; /* [s] where CREDIT wakes who waits for room */
+    size_t full;             /* [s] size of the next message, once no line is added to it; or 0 */
     bool stalled;            /* [s] waiting was in vain: nobody waits until there was room again */
 
     atomic_bool called;      /* `work` is deferred */
@@ -105,13 +106,15 @@ enqueue(struct text_out *t, int stream, const char *p, size_t n)
     return len;
 }
 
-/* How many bytes of whole lines the next message takes; 0: there is nothing. */
+/* How many bytes of whole lines the next message takes; 0: there is nothing. Locked for sending, as below. */
 static size_t
 next_size(struct text_out *t)
 {
     struct unpack u;
     size_t size = 0;
 
+    if (t->full) /* who writes what is dropped asks again and again */
+        return t->full;
     pthread_mutex_lock(&t->queue_lock);
     if (buf_len(&t->queue) == 0)
         append_dropped(t);
@@ -124,6 +127,7 @@ next_size(struct text_out *t)
         size = buf_len(&t->queue) - unpack_left(&u);
     }
     pthread_mutex_unlock(&t->queue_lock);
+    t->full = size >= MESSAGE_MAX ? size : 0;
     return size;
 }
 
@@ -136,6 +140,7 @@ dequeue(struct text_out *t, size_t size)
     m = msg_with(HANDLE_TEXT, buf_head(&t->queue), (uint32_t)size);
     buf_consume(&t->queue, size);
     pthread_mutex_unlock(&t->queue_lock);
+    t->full = 0;
     m->lazy = true; /* it is on its way before any answer, and together with it */
     return m;
 }
@@ -406,6 +411,7 @@ stop(void *arg)
     context_unref(t->to);
     t->to = NULL;
     t->flow = NULL;
+    t->full = 0;
     pthread_mutex_unlock(&t->sending);
 }
 

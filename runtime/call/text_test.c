@@ -32,7 +32,7 @@ next_line(struct unpack *u, struct line *l)
 static void
 assert_line(struct unpack *u, uint8_t stream, const char *text)
 {
-    struct line l;
+    struct line l = {0};
 
     assert_true(next_line(u, &l));
     assert_int_equal(l.stream, stream);
@@ -73,7 +73,7 @@ test_order(void **state)
 {
     struct hub *x = *state;
     struct text_out *t = text_out_create(x->router);
-    struct line l;
+    struct line l = {0};
     struct unpack u;
     struct msg *m;
 
@@ -121,7 +121,7 @@ test_flood(void **state)
     while (heard + dropped < LINES) {
         struct msg *m = hear_text(x);
         struct unpack u;
-        struct line l;
+        struct line l = {0};
 
         unpack_init(&u, msg_payload(m), m->h.length);
         while (next_line(&u, &l)) {
