@@ -194,7 +194,9 @@ describe("a launcher", function()
             "--ulimit", "nproc=1000:1000", "--rootfs", root, "sleep", "1000000")
         at_end(function()
             run("rm", "-f", "-t", "0", name)
-            lab.run { "umount", storage .. "/overlay" }
+            -- What cleans up behind it mounts this once more, and leaves it.
+            remote.eventually("the end of podman", function() return #remote.processes("local", storage) == 0 end, 20)
+            while lab.run { "umount", storage .. "/overlay" } == 0 do end
         end)
         if code ~= 0 then return pending("podman starts nothing here: " .. stderr) end
         local args = { unpack(podman, 2) }
