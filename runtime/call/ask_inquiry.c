@@ -27,6 +27,7 @@ static pthread_cond_t fewer = PTHREAD_COND_INITIALIZER;
 static LIST_HEAD(, inquiry) inquiries = LIST_HEAD_INITIALIZER(inquiries);
 static uint32_t last_seq;
 
+/* The answer; or why there is none. */
 static void
 post(const struct inquiry *i, const char *answer, const struct err *why)
 {
@@ -72,10 +73,9 @@ inquiry_thread(void *arg)
     char *answer = NULL;
 
     pthread_setname_np(pthread_self(), "orrery-inquiry");
-    if (asker_ask(i->asker, &i->q, &i->cancel, &answer, &err) == 0)
-        post(i, answer, NULL);
-    else
-        post(i, NULL, &err);
+    if (asker_ask(i->asker, &i->q, &i->cancel, &answer, &err) < 0 && !err.code)
+        err_set(&err, ERR_CANCELLED, "there was no answer");
+    post(i, answer, &err);
     secret_free(answer);
     end(i);
     return NULL;

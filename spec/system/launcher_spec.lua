@@ -1,5 +1,6 @@
 --- Ways into a child by a command, on this machine; sudo has a file of its own.
 
+local ffi = require "ffi"
 local lab = require "spec.support.lab"
 local leak = require "spec.support.leak"
 local remote = require "spec.support.remote"
@@ -14,6 +15,9 @@ local function run_ends()
     while #ends > 0 do table.remove(ends)() end
 end
 
+pcall(ffi.cdef, "int setenv(const char *name, const char *value, int overwrite);")
+pcall(ffi.cdef, "int unsetenv(const char *name);")
+
 local BUSYBOX = lab.run { "test", "-x", "/usr/bin/busybox" } == 0 and "/usr/bin/busybox" or "/bin/busybox"
 
 describe("a launcher", function()
@@ -23,6 +27,8 @@ describe("a launcher", function()
     setup(function()
         here = remote.directory()
         root = here .. "/root"
+        -- What is opened on this machine leaves no agent in the user's own cache.
+        ffi.C.setenv("XDG_CACHE_HOME", here .. "/cache", 1)
         lab.run { "sh", "-c", [[
             mkdir -p "$0/bin" "$0/proc" "$0/dev/shm" "$0/etc" "$0/tmp" "$0/root" "$0/run" "$0/sys"
             chmod 755 "${0%/*}"
@@ -35,7 +41,10 @@ describe("a launcher", function()
             echo 'root:x:0:' >"$0/etc/group"
             echo 'app:x:1234:' >>"$0/etc/group"]], root, BUSYBOX }
     end)
-    teardown(function() remote.remove(here) end)
+    teardown(function()
+        ffi.C.unsetenv "XDG_CACHE_HOME"
+        remote.remove(here)
+    end)
     after_each(run_ends)
 
     -- A program that records its command line and runs what is behind the last "sh" in it.
@@ -152,7 +161,8 @@ describe("a launcher", function()
     in_root("makes do with a read-only root and no home", function()
         local SCRIPT = [[
             mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && cd "$1" &&
-            if [ -n "$2" ]; then mount -t tmpfs none "$1/$2"; fi && exec env -u HOME chroot "$1" sh -c "$3"]]
+            if [ -n "$2" ]; then mount -t tmpfs none "$1/$2"; fi &&
+            exec env -u HOME -u XDG_CACHE_HOME chroot "$1" sh -c "$3"]]
         local function open(writable)
             return orrery.exec { "unshare", "-m", "sh", "-c", SCRIPT, "sh", root, writable, "{}" }
         end
@@ -184,7 +194,9 @@ describe("a launcher", function()
             "--ulimit", "nproc=1000:1000", "--rootfs", root, "sleep", "1000000")
         at_end(function()
             run("rm", "-f", "-t", "0", name)
-            lab.run { "umount", storage .. "/overlay" }
+            -- What cleans up behind it mounts this once more, and leaves it.
+            remote.eventually("the end of podman", function() return #remote.processes("local", storage) == 0 end, 20)
+            while lab.run { "umount", storage .. "/overlay" } == 0 do end
         end)
         if code ~= 0 then return pending("podman starts nothing here: " .. stderr) end
         local args = { unpack(podman, 2) }
