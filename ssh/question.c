@@ -19,6 +19,7 @@ attempt_ask(struct ssh_attempt *a, struct ssh_question *q, char **answer, struct
     if (o->openssh_next && a->report->openssh_could)
         return err_set(err, ERR_CREDENTIALS, "nobody is asked before ssh(1) has tried");
     q->host = o->name ? o->name : o->host;
+    q->kept = o->kept;
     rc = o->ask(o->ask_arg, q, a->wait.cancel, answer, err);
     a->wait.deadline += clock_ms() - start;
     if (rc && a->wait.cancel && atomic_load(a->wait.cancel))

@@ -207,7 +207,9 @@ needs(const struct ssh_question *q)
     case SSH_ASK_PASSPHRASE: return xasprintf("%s needs a passphrase", q->subject);
     case SSH_ASK_PASSWORD: return xasprintf("%s needs a password", q->subject);
     case SSH_ASK_PROMPT: return xasprintf("%s wants answers", q->host);
-    case SSH_ASK_HOSTKEY: break;
+    case SSH_ASK_HOSTKEY:
+    case SSH_ASK_TRUST:
+    case SSH_ASK_SIGN: break;
     }
     return xasprintf("somebody has to say whether it is the right one");
 }
