@@ -69,7 +69,6 @@ struct children {
     struct images *images;         /* [I] before the first is opened */
     const struct ssh_library *ssh; /* [I] before the first is opened; or NULL */
     struct ssh_pool *pool;         /* [I] the same: its jump hosts */
-    atomic_uint next_seq;          /* [a] */
     struct child_list list;        /* [L] all */
     int connecting;                /* [L] threads */
     struct connect_pace pace;      /* [L] how many may */
@@ -434,7 +433,7 @@ uint32_t
 children_open(
     struct children *cs, const struct open_options *o, struct mailbox *mb, struct err *err)
 {
-    uint32_t above[HANDSHAKE_DEPTH], seq;
+    uint32_t above[HANDSHAKE_DEPTH], seq = ask_number();
     struct openreq *q;
     struct child *c;
 
@@ -451,9 +450,6 @@ children_open(
     c->owner = cs;
     c->request = q;
     c->mb = mailbox_ref(mb);
-    do
-        seq = atomic_fetch_add(&cs->next_seq, 1);
-    while (!seq); /* 0 says that nothing was started */
     c->seq = seq;
     openreq_bind(q, mb, seq);
     c->id = router_new_id(cs->router);
@@ -544,7 +540,6 @@ children_create(struct router *r)
     cs->loop = router_loop(r);
     connect_pace_init(&cs->pace);
     loop_timer_init(&cs->more, cs->loop, on_more);
-    atomic_init(&cs->next_seq, 1);
     TAILQ_INIT(&cs->list);
     sem_init(&cs->empty, 0, 0);
     return cs;

@@ -20,7 +20,7 @@ struct entry {
 };
 
 struct images {
-    char *dir;
+    char *dir; /* NULL: there is one only, which is mapped */
     char *native;
     char id[72];
     SLIST_HEAD(, entry) mapped;
@@ -49,6 +49,33 @@ images_open(const char *dir, struct err *err)
         fclose(f);
     free(path);
     return im;
+}
+
+static const struct bootstrap_image *map(
+    struct images *im, const char *path, const char *file, struct err *err);
+
+struct images *
+images_open_one(const char *path, const char *id, struct err *err)
+{
+    struct images *im = xcalloc(1, sizeof *im);
+    char file[160];
+    struct utsname u;
+
+    uname(&u);
+    snprintf(im->id, sizeof im->id, "%s", id);
+    snprintf(file, sizeof file, "agent-%s-%s", u.sysname, u.machine);
+    im->native = xstrdup(path);
+    SLIST_INIT(&im->mapped);
+    if (map(im, path, file, err))
+        return im;
+    images_close(im);
+    return NULL;
+}
+
+bool
+images_only_raw(const struct images *im)
+{
+    return im->dir == NULL;
 }
 
 void
@@ -82,9 +109,8 @@ images_native(const struct images *im)
 }
 
 static const struct bootstrap_image *
-map(struct images *im, const char *file, struct err *err)
+map(struct images *im, const char *path, const char *file, struct err *err)
 {
-    char *path = xasprintf("%s/%s", im->dir, file);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct entry *e = NULL;
     struct stat st;
@@ -104,7 +130,6 @@ map(struct images *im, const char *file, struct err *err)
     }
     if (fd >= 0)
         close(fd);
-    free(path);
     return e ? &e->image : NULL;
 }
 
@@ -113,8 +138,9 @@ images_find(void *arg, const char *kernel, const char *machine, const char *form
 {
     struct images *im = arg;
     bool raw = strcmp(form, "raw") == 0;
+    const struct bootstrap_image *image;
     struct entry *e;
-    char file[160];
+    char file[160], *path;
 
     if (strchr(kernel, '/') || strchr(machine, '/')) {
         err_set(err, ERR_BOOTSTRAP, "the far side calls its machine '%s %s'", kernel, machine);
@@ -125,5 +151,12 @@ images_find(void *arg, const char *kernel, const char *machine, const char *form
     SLIST_FOREACH(e, &im->mapped, link)
     if (strcmp(e->file, file) == 0)
         return &e->image;
-    return map(im, file, err);
+    if (!im->dir) {
+        err_set(err, ERR_BOOTSTRAP, "no agent for a %s %s here", kernel, machine);
+        return NULL;
+    }
+    path = xasprintf("%s/%s", im->dir, file);
+    image = map(im, path, file, err);
+    free(path);
+    return image;
 }

@@ -18,6 +18,10 @@ struct images;
 /* Returns owned. A directory without agents is an error that says where it looked. */
 struct images *images_open(const char *dir, struct err *err) must_check;
 void images_close(struct images *im);
+/* One executable, for this machine; `id` is its content hash. It is kept open: it may lose its name. */
+struct images *images_open_one(const char *path, const char *id, struct err *err) must_check;
+/* There is none that is compressed. */
+bool images_only_raw(const struct images *im);
 /* The hash, as it stands in the cache's file name. */
 const char *images_id(const struct images *im);
 /* The path of the executable for this machine, borrowed. */

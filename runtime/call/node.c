@@ -13,6 +13,7 @@
 #include "command.h"
 #include "handshake.h"
 #include "images.h"
+#include "keeper.h"
 #include "log.h"
 #include "mem.h"
 #include "once.h"
@@ -29,6 +30,8 @@ struct node {
     struct file_service *files;       /* [I] */
     struct children *children;        /* [I] */
     struct captures *captures;        /* [I] */
+    struct keepers *keepers;          /* [I] */
+    const struct ssh_library *ssh;    /* [I] before the first child is opened; or NULL */
     struct shared *modules;           /* [I] */
     char *agent_dir;                  /* [I] */
 
@@ -64,6 +67,7 @@ create(uint32_t self, const char *name, struct err *err)
     n->router = router_create(n->loop, self, name);
     n->children = children_create(n->router);
     n->captures = captures_create(n->loop);
+    n->keepers = keepers_create(n->router);
     n->modules = shared_create(n->router, HANDLE_MODULE, HANDLE_FROM_ANYONE);
     return n;
 }
@@ -212,6 +216,7 @@ node_destroy(struct node *n)
         return;
     children_destroy(n->children);
     captures_destroy(n->captures);
+    keepers_destroy(n->keepers);
     if (n->commands)
         command_service_destroy(n->commands);
     file_service_destroy(n->files);
@@ -278,7 +283,31 @@ need_images(struct node *n, struct err *err)
 void
 node_use_ssh(struct node *n, const struct ssh_library *ssh)
 {
+    n->ssh = ssh;
     children_use_ssh(n->children, ssh);
+}
+
+const struct ssh_library *
+node_ssh(struct node *n)
+{
+    return n->ssh;
+}
+
+struct keepers *
+node_keepers(struct node *n)
+{
+    return n->keepers;
+}
+
+int
+node_use_agent(struct node *n, const char *path, const char *id, struct err *err)
+{
+    pthread_mutex_lock(&n->lock);
+    n->images = images_open_one(path, id, err);
+    if (n->images)
+        children_set_images(n->children, n->images);
+    pthread_mutex_unlock(&n->lock);
+    return n->images ? 0 : err->code;
 }
 
 uint32_t

@@ -65,6 +65,7 @@ struct open_options {
      * neither: a local child. */
     const char *const *argv;
     const struct ssh_options *ssh; /* its `command` is filled in here */
+    const char *const *program;    /* of a local child, and its arguments; NULL: the agent */
     bool no_cache;                 /* leave nothing behind on the target */
     const char *cache;             /* a directory for the agent to try first, or NULL */
     bool deferred;                 /* see stream_options */
@@ -89,6 +90,13 @@ void node_cancel_open(struct node *n, uint32_t seq);
 /* Closes a child: what was sent to it still goes out, then it is told to end, and has `linger_ms`
  * for that. Its end is announced like any other (HANDLE_DEAD with ERR_CLOSED). No-op for others. */
 void node_close(struct node *n, uint32_t id, int64_t linger_ms);
+
+/* Keepers (keeper.h) of this node, and the SSH that they use, or NULL. */
+struct keepers *node_keepers(struct node *n);
+const struct ssh_library *node_ssh(struct node *n);
+/* The one agent to send to targets, where there is no directory with several; before the first child is
+ * opened. */
+int node_use_agent(struct node *n, const char *path, const char *id, struct err *err) must_check;
 
 /* Where the stderr of children goes, line by line. Called on the loop role. Default: to this
  * process's stderr, with the name in front. */

@@ -490,7 +490,7 @@ static void
 test_text(void **state)
 {
     char marker[BOOTSTRAP_MARKER + 1];
-    struct bootstrap_stub stub = {marker, HASH, false, NULL};
+    struct bootstrap_stub stub = {.marker = marker, .hash = HASH};
     struct err err = {0};
 
     random_hex(marker, BOOTSTRAP_MARKER / 2);
@@ -513,7 +513,7 @@ test_text(void **state)
     stub.cache = "/a$(reboot)";
     assert_null(bootstrap_command(&stub, &err));
     assert_int_equal(err.code, ERR_ARGUMENT);
-    stub = (struct bootstrap_stub){"not hex", HASH, false, NULL};
+    stub = (struct bootstrap_stub){.marker = "not hex", .hash = HASH};
     assert_null(bootstrap_script(&stub, &err));
 }
 

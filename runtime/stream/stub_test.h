@@ -177,7 +177,8 @@ far_start(struct far *f, const struct far_options *o)
 {
     static const char *const sh[] = {"sh", NULL};
     const char *argv[16], *env[16];
-    struct bootstrap_stub stub = {f->marker, HASH, o->no_cache, o->cache};
+    struct bootstrap_stub stub = {
+        .marker = f->marker, .hash = HASH, .no_cache = o->no_cache, .cache = o->cache};
     struct process_options po = {.argv = argv, .env = env, .cwd = "/usr"};
     char *command, *line, *vars[4], id[2][32];
     int n = 0, e = 0, v = 0;
