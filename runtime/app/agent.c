@@ -2,10 +2,10 @@
  * The agent: the program that runs in a child. Static, no SSH inside. And the relay, which is the same with SSH
  * inside: see agent_kind.h.
  *
- *   agent MARKER [-C DIR] [-u PATH] [-a AGENT -i ID]
+ *   agent MARKER [-C DIR] [-u PATH] [-a AGENT]
  *                 serve the parent on stdin and stdout; -C: go to DIR, where the shell was started;
  *                 -u: remove PATH, this file, and its directory first (--no-cache);
- *                 -a: what to send to targets, with that content hash
+ *                 -a: the program to open children with, if it is not this one
  *   agent -t      can this file run here? Exits 0, says nothing
  *   agent --version
  *   agent QUESTION, with ORRERY_ASKPASS in the environment: agent_ask.c
@@ -133,7 +133,7 @@ serve(struct agent *a)
 }
 
 static int
-run(const char *marker, const char *image, const char *id)
+run(const char *marker, const char *program)
 {
     struct agent a = {0};
     struct err err = {0};
@@ -148,8 +148,8 @@ run(const char *marker, const char *image, const char *id)
         goto fail;
     if (agent_kind.ssh)
         node_use_ssh(a.node, agent_kind.ssh);
-    if (image && node_use_agent(a.node, image, id, &err) < 0)
-        goto fail;
+    if (program)
+        node_use_agent(a.node, program);
     a.binding = binding_create(a.L, a.node);
     lua_getglobal(a.L, "require");
     lua_pushliteral(a.L, "orrery.agent"); /* listens */
@@ -178,7 +178,7 @@ out:
 int
 main(int argc, char **argv)
 {
-    const char *dir = NULL, *file = NULL, *image = NULL, *id = "";
+    const char *dir = NULL, *file = NULL, *program = NULL;
     int option, bad = argc < 2;
 
     if (argc == 2 && strcmp(argv[1], "-t") == 0)
@@ -190,12 +190,11 @@ main(int argc, char **argv)
         return 0;
     }
     optind = 2;
-    while (!bad && (option = getopt(argc, argv, "C:u:a:i:")) != -1) {
+    while (!bad && (option = getopt(argc, argv, "C:u:a:")) != -1) {
         switch (option) {
         case 'C': dir = optarg; break;
         case 'u': file = optarg; break;
-        case 'a': image = optarg; break;
-        case 'i': id = optarg; break;
+        case 'a': program = optarg; break;
         default: bad = 1;
         }
     }
@@ -212,5 +211,5 @@ main(int argc, char **argv)
         forget_self(file);
     if (dir && chdir(dir) < 0 && chdir("/") < 0)
         return 1;
-    return run(argv[1], image, id);
+    return run(argv[1], program);
 }

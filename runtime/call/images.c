@@ -20,8 +20,9 @@ struct entry {
 };
 
 struct images {
-    char *dir; /* NULL: there is one only, which is mapped */
+    char *dir; /* NULL: one program is all there is */
     char *native;
+    char *helper;
     char id[72];
     SLIST_HEAD(, entry) mapped;
 };
@@ -43,6 +44,7 @@ images_open(const char *dir, struct err *err)
         uname(&u);
         im->dir = xstrdup(dir);
         im->native = xasprintf("%s/agent-%s-%s", dir, u.sysname, u.machine);
+        im->helper = xstrdup(im->native);
         SLIST_INIT(&im->mapped);
     }
     if (f)
@@ -51,31 +53,23 @@ images_open(const char *dir, struct err *err)
     return im;
 }
 
-static const struct bootstrap_image *map(
-    struct images *im, const char *path, const char *file, struct err *err);
-
 struct images *
-images_open_one(const char *path, const char *id, struct err *err)
+images_of(const char *path, const char *id, struct err *err)
 {
-    struct images *im = xcalloc(1, sizeof *im);
-    char file[160];
-    struct utsname u;
+    const char *program = path ? path : "/proc/self/exe";
+    struct images *im;
 
-    uname(&u);
+    if (access(program, R_OK | X_OK) < 0) {
+        err_errno(
+            err, ERR_FILE, errno, "no agent to open children with: %s (is /proc mounted?)", program);
+        return NULL;
+    }
+    im = xcalloc(1, sizeof *im);
     snprintf(im->id, sizeof im->id, "%s", id);
-    snprintf(file, sizeof file, "agent-%s-%s", u.sysname, u.machine);
-    im->native = xstrdup(path);
+    im->native = xstrdup(program);
+    im->helper = path ? xstrdup(path) : xasprintf("/proc/%d/exe", (int)getpid());
     SLIST_INIT(&im->mapped);
-    if (map(im, path, file, err))
-        return im;
-    images_close(im);
-    return NULL;
-}
-
-bool
-images_only_raw(const struct images *im)
-{
-    return im->dir == NULL;
+    return im;
 }
 
 void
@@ -93,6 +87,7 @@ images_close(struct images *im)
     }
     free(im->dir);
     free(im->native);
+    free(im->helper);
     free(im);
 }
 
@@ -108,9 +103,37 @@ images_native(const struct images *im)
     return im->native;
 }
 
-static const struct bootstrap_image *
-map(struct images *im, const char *path, const char *file, struct err *err)
+const char *
+images_helper(const struct images *im)
 {
+    return im->helper;
+}
+
+bool
+images_only_raw(const struct images *im)
+{
+    return !im->dir;
+}
+
+static int
+check_same_machine(const char *kernel, const char *machine, struct err *err)
+{
+    struct utsname u;
+
+    uname(&u);
+    if (strcmp(u.sysname, kernel) == 0 && strcmp(u.machine, machine) == 0)
+        return 0;
+    return err_set(err, ERR_BOOTSTRAP,
+        "no agent for %s %s: a context that is opened by another has only that one's agent to use, "
+        "which "
+        "is for %s %s; open it from the controller",
+        kernel, machine, u.sysname, u.machine);
+}
+
+static const struct bootstrap_image *
+map(struct images *im, const char *file, struct err *err)
+{
+    char *path = im->dir ? xasprintf("%s/%s", im->dir, file) : xstrdup(im->native);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct entry *e = NULL;
     struct stat st;
@@ -130,6 +153,7 @@ map(struct images *im, const char *path, const char *file, struct err *err)
     }
     if (fd >= 0)
         close(fd);
+    free(path);
     return e ? &e->image : NULL;
 }
 
@@ -138,25 +162,19 @@ images_find(void *arg, const char *kernel, const char *machine, const char *form
 {
     struct images *im = arg;
     bool raw = strcmp(form, "raw") == 0;
-    const struct bootstrap_image *image;
     struct entry *e;
-    char file[160], *path;
+    char file[160];
 
     if (strchr(kernel, '/') || strchr(machine, '/')) {
         err_set(err, ERR_BOOTSTRAP, "the far side calls its machine '%s %s'", kernel, machine);
         return NULL;
     }
+    if (!im->dir && check_same_machine(kernel, machine, err) < 0)
+        return NULL;
     snprintf(
         file, sizeof file, "agent-%s-%s%s%s", kernel, machine, raw ? "" : ".", raw ? "" : form);
     SLIST_FOREACH(e, &im->mapped, link)
     if (strcmp(e->file, file) == 0)
         return &e->image;
-    if (!im->dir) {
-        err_set(err, ERR_BOOTSTRAP, "no agent for a %s %s here", kernel, machine);
-        return NULL;
-    }
-    path = xasprintf("%s/%s", im->dir, file);
-    image = map(im, path, file, err);
-    free(path);
-    return image;
+    return map(im, file, err);
 }

@@ -1,11 +1,13 @@
 #include "node.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "children.h"
@@ -34,12 +36,15 @@ struct node {
     const struct ssh_library *ssh;    /* [I] before the first child is opened; or NULL */
     struct shared *modules;           /* [I] */
     char *agent_dir;                  /* [I] */
+    char *agent_program;              /* [I] or NULL */
 
     pthread_mutex_t lock;
     struct images *images; /* [n] opened with the first child */
 
     struct stream *parent;         /* [L] agents only */
     struct transport *parent_link; /* of node_join until the loop has it */
+    int parent_fd;                 /* [L] of it, as long as it is open */
+    int held_fd;                   /* [L] the same, until our children are gone; or -1 */
     bool configured;               /* [L] */
     bool parent_gone;              /* [L] */
     struct err parent_why;         /* [L] until `joined` is posted */
@@ -64,6 +69,7 @@ create(uint32_t self, const char *name, struct err *err)
     pthread_mutex_init(&n->lock, NULL);
     sem_init(&n->joined, 0, 0);
     sem_init(&n->parted, 0, 0);
+    n->held_fd = -1;
     n->router = router_create(n->loop, self, name);
     n->children = children_create(n->router);
     n->captures = captures_create(n->loop);
@@ -98,21 +104,42 @@ node_create_agent(struct err *err)
 
 /* ---- the agent's stream to its parent ---- */
 
+/* What it takes to open children. Without, it still does all else. */
+static void
+adopt_image(struct node *n, const struct config *c)
+{
+    struct err err;
+
+    pthread_mutex_lock(&n->lock);
+    n->images = images_of(n->agent_program, c->agent, &err);
+    children_set_images(n->children, n->images);
+    pthread_mutex_unlock(&n->lock);
+    if (!n->images)
+        log_debug("node", "%s", err.msg);
+}
+
 static void
 on_config(struct node *n, struct msg *m)
 {
     struct config c;
     struct err err;
+    struct router_place place;
 
     if (config_parse(&c, m, &err) < 0) {
         config_fini(&c);
         stream_close(n->parent, &err, 0);
         return;
     }
+    place = (struct router_place){.self = c.id,
+        .name = c.name,
+        .route = c.route,
+        .ancestors = c.ancestors,
+        .count = c.ancestor_count};
     log_set_level((int)c.log_level);
     loop_set_spin(n->loop, c.spin_ns);
     loop_set_attend(n->loop, c.attend);
-    router_set_parent(n->router, n->parent, c.id, c.name, c.ancestors, c.ancestor_count);
+    router_set_parent(n->router, n->parent, &place);
+    adopt_image(n, &c);
     stream_keepalive(n->parent, c.keepalive_ms);
     log_debug("node", "context %u, %s, by way of %s", c.id, c.name, c.route);
     config_fini(&c);
@@ -133,6 +160,24 @@ parent_frame(struct stream *s, struct msg *m, void *arg)
     }
 }
 
+/* The parent sees our end when we let go of what leads to it: not before those behind us have ended. */
+static void
+hold_parent(struct node *n)
+{
+    if (!children_empty(n->children))
+        n->held_fd = fcntl(n->parent_fd, F_DUPFD_CLOEXEC, 10);
+}
+
+static void
+let_go_of_parent(void *arg)
+{
+    struct node *n = arg;
+
+    if (n->held_fd >= 0)
+        close(n->held_fd);
+    n->held_fd = -1;
+}
+
 static void
 parent_closed(struct stream *s, const struct err *why, void *arg)
 {
@@ -141,6 +186,7 @@ parent_closed(struct stream *s, const struct err *why, void *arg)
     n->parent_gone = true;
     log_debug("node", "the parent is gone: %s", why->msg);
     if (n->configured) {
+        hold_parent(n);
         router_lost(n->router, s, why);
         if (n->on_lost)
             n->on_lost(n->on_lost_arg);
@@ -158,6 +204,7 @@ join(void *arg)
     struct stream_options o = {.name = "parent"};
     struct node *n = arg;
 
+    n->parent_fd = n->parent_link->wfd >= 0 ? n->parent_link->wfd : n->parent_link->fd;
     n->parent = stream_create(n->loop, n->parent_link, &o, &events, n);
 }
 
@@ -215,6 +262,7 @@ node_destroy(struct node *n)
     if (!n)
         return;
     children_destroy(n->children);
+    loop_sync(n->loop, let_go_of_parent, n);
     captures_destroy(n->captures);
     keepers_destroy(n->keepers);
     if (n->commands)
@@ -235,6 +283,7 @@ node_destroy(struct node *n)
     sem_destroy(&n->parted);
     pthread_mutex_destroy(&n->lock);
     free(n->agent_dir);
+    free(n->agent_program);
     free(n);
     once_wipe();
 }
@@ -299,15 +348,10 @@ node_keepers(struct node *n)
     return n->keepers;
 }
 
-int
-node_use_agent(struct node *n, const char *path, const char *id, struct err *err)
+void
+node_use_agent(struct node *n, const char *path)
 {
-    pthread_mutex_lock(&n->lock);
-    n->images = images_open_one(path, id, err);
-    if (n->images)
-        children_set_images(n->children, n->images);
-    pthread_mutex_unlock(&n->lock);
-    return n->images ? 0 : err->code;
+    n->agent_program = xstrdup(path);
 }
 
 uint32_t

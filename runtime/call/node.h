@@ -87,16 +87,15 @@ uint32_t node_open(
     struct node *n, const struct open_options *o, struct mailbox *mb, struct err *err);
 /* Gives an opening up; its outcome is then ERR_CANCELLED. */
 void node_cancel_open(struct node *n, uint32_t seq);
-/* Closes a child: what was sent to it still goes out, then it is told to end, and has `linger_ms`
+/* Closes a context below: what was sent to it still goes out, then it is told to end, and has `linger_ms`
  * for that. Its end is announced like any other (HANDLE_DEAD with ERR_CLOSED). No-op for others. */
 void node_close(struct node *n, uint32_t id, int64_t linger_ms);
 
 /* Keepers (keeper.h) of this node, and the SSH that they use, or NULL. */
 struct keepers *node_keepers(struct node *n);
 const struct ssh_library *node_ssh(struct node *n);
-/* The one agent to send to targets, where there is no directory with several; before the first child is
- * opened. */
-int node_use_agent(struct node *n, const char *path, const char *id, struct err *err) must_check;
+/* Before node_join: the program to open children with, if it is not this process's own. */
+void node_use_agent(struct node *n, const char *path);
 
 /* Where the stderr of children goes, line by line. Called on the loop role. Default: to this
  * process's stderr, with the name in front. */

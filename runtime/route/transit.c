@@ -15,8 +15,8 @@
 
 #define WARN_MS 1000 /* between two lines about what is refused: a child must not fill the log */
 
-static bool
-may_warn(struct router *r)
+bool
+router_warns(struct router *r)
 {
     int64_t now = clock_ms();
 
@@ -40,35 +40,66 @@ find_allowed(struct router *r, uint32_t a, uint32_t b)
     return NULL;
 }
 
-/* Lock held. */
-static bool
-is_below(struct router *r, uint32_t id)
+/* Lock held. Borrowed. */
+static struct context *
+find_below(struct router *r, uint32_t id)
 {
     struct context *c = router_find(r, id);
 
-    return c && c->via;
+    return c && c->via ? c : NULL;
+}
+
+/* Both are behind one child, which is for that to see to. Where one of them is the child itself, the other
+ * is its descendant, and they may talk anyhow. */
+static void
+allow_below(struct stream *s, uint32_t a, uint32_t b)
+{
+    struct buf p = {0};
+    struct msg *m;
+
+    pack_u32(&p, a);
+    pack_u32(&p, b);
+    m = pack_msg(HANDLE_ALLOW, &p);
+    buf_fini(&p);
+    m->owed = true;
+    if (stream_send(s, m, NULL) < 0)
+        log_debug("route", "%s: no ALLOW on a closed stream", stream_name(s));
+}
+
+/* Lock held. */
+static void
+enter_allowed(struct router *r, uint32_t a, uint32_t b)
+{
+    struct allowed *p;
+
+    if (find_allowed(r, a, b))
+        return;
+    p = xcalloc(1, sizeof *p);
+    p->a = a;
+    p->b = b;
+    LIST_INSERT_HEAD(&r->allowed[(a ^ b) % ROUTER_BUCKETS], p, link);
 }
 
 int
 router_allow(struct router *r, uint32_t a, uint32_t b, struct err *err)
 {
-    struct allowed *p;
-    uint32_t gone = CONTEXT_NONE;
+    struct context *ca, *cb;
+    struct stream *common = NULL;
 
     pthread_mutex_lock(&r->lock);
-    if (!is_below(r, a))
-        gone = a;
-    else if (!is_below(r, b))
-        gone = b;
-    if (!gone && !find_allowed(r, a, b)) {
-        p = xcalloc(1, sizeof *p);
-        p->a = a;
-        p->b = b;
-        LIST_INSERT_HEAD(&r->allowed[(a ^ b) % ROUTER_BUCKETS], p, link);
-    }
+    ca = find_below(r, a);
+    cb = find_below(r, b);
+    if (ca && cb && ca->via != cb->via)
+        enter_allowed(r, a, b);
+    else if (ca && cb && a != ca->via && b != cb->via && a != b)
+        common = stream_ref(ca->stream);
     pthread_mutex_unlock(&r->lock);
-    if (gone)
-        return err_set(err, ERR_DEAD, "context %u is not known here (any more)", gone);
+    if (!ca || !cb)
+        return err_set(err, ERR_DEAD, "context %u is not known here (any more)", ca ? b : a);
+    if (common) {
+        allow_below(common, a, b);
+        stream_unref(common);
+    }
     return 0;
 }
 
@@ -96,6 +127,18 @@ router_disallow(struct router *r, uint32_t id, uint32_t **others)
     return count;
 }
 
+/* Is this the nearest common ancestor of the destination, and of who sends to it from below? */
+static bool
+is_crossing(struct router *r, uint32_t dst)
+{
+    bool crossing;
+
+    pthread_mutex_lock(&r->lock);
+    crossing = !r->parent || find_below(r, dst);
+    pthread_mutex_unlock(&r->lock);
+    return crossing || tree_is_ours(r, dst);
+}
+
 /* From one child to another: what was handed out, where the script allowed it, and nothing else. */
 static bool
 may_cross(struct router *r, const struct frame_header *h)
@@ -112,8 +155,8 @@ may_cross(struct router *r, const struct frame_header *h)
 
 /* ---- through ---- */
 
-/* Where messages for a context go on; never back to where they came from: the parent would drop them, and
- * their sender would wait for ever. Returns one reference. */
+/* Where messages for a context go on: what is not known here is the parent's to find. Never back to where
+ * they came from, which would drop them, and their sender would wait for ever. Returns one reference. */
 static struct stream *
 way_to(struct router *r, uint32_t id, const struct stream *from)
 {
@@ -122,8 +165,9 @@ way_to(struct router *r, uint32_t id, const struct stream *from)
 
     pthread_mutex_lock(&r->lock);
     c = router_find(r, id);
-    if (c && c->stream && c->stream != from)
-        s = stream_ref(c->stream);
+    s = c ? c->stream : r->parent;
+    if (s)
+        s = s == from ? NULL : stream_ref(s);
     pthread_mutex_unlock(&r->lock);
     return s;
 }
@@ -151,6 +195,12 @@ forward(struct router *r, struct stream *from, struct msg *m)
     struct frame_header h = m->h;
     struct err why;
 
+    if (!s && from == r->parent && tree_is_ours(r, h.dst)) {
+        /* All above hear of its end, and why: that is behind what has gone up before. */
+        count(messages_dropped);
+        msg_unref(m);
+        return;
+    }
     if (!s) {
         err_set(&why, ERR_DEAD, "context %u is not known here (any more)", h.dst);
         return_credit(r, from, &h);
@@ -161,7 +211,7 @@ forward(struct router *r, struct stream *from, struct msg *m)
         count(messages_dropped);
         return_credit(r, from, &h);
         if ((h.flags & (FRAME_MORE | FRAME_CONT)) != (FRAME_MORE | FRAME_CONT))
-            router_reply_error(r, &h, &why);
+            router_answer_for(r, &h, &why);
     } else {
         if (!(h.flags & FRAME_MORE))
             count(messages_forwarded);
@@ -244,7 +294,7 @@ stamp(struct router *r, struct stream *s, struct msg *m)
     pthread_mutex_unlock(&r->lock);
     if (!via) {
         count(messages_dropped);
-        if (may_warn(r))
+        if (router_warns(r))
             log_warn("route", "%s sent a message as context %u, which it is not: dropped",
                 stream_name(s), m->h.src);
         return ERR_DENIED;
@@ -259,14 +309,18 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
     bool below = s != r->parent;
     struct err why;
 
+    if (frame_is_for_router(&m->h)) {
+        tree_frame(r, s, m);
+        return;
+    }
     if (below && stamp(r, s, m) < 0) {
         msg_unref(m);
         return;
     }
     if (m->h.dst == r->self) {
         arrive(r, s, m);
-    } else if (below && !router_is_above(r, m->h.dst) && !may_cross(r, &m->h)) {
-        if (may_warn(r))
+    } else if (below && is_crossing(r, m->h.dst) && !may_cross(r, &m->h)) {
+        if (router_warns(r))
             log_warn("route", "%s to context %u: siblings may not talk", stream_name(s), m->h.dst);
         err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
         return_credit(r, s, &m->h);
@@ -278,6 +332,24 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
 
 /* ---- loss ---- */
 
+void
+router_tell_dead(
+    struct router *r, uint32_t id, uint32_t lost, const char *name, const struct err *why)
+{
+    struct frame_header to = {.src = id, .dst = lost, .reply = HANDLE_DEAD};
+    struct stream *s = NULL;
+    struct context *c;
+
+    pthread_mutex_lock(&r->lock);
+    c = find_below(r, id);
+    if (c)
+        s = stream_ref(c->stream);
+    pthread_mutex_unlock(&r->lock);
+    if (s && stream_send(s, msg_dead(&to, why, name), NULL) < 0)
+        log_debug("route", "context %u does not hear of the end of %s", id, name);
+    stream_unref(s);
+}
+
 /* Those that might talk to it hear of its end. */
 static void
 tell_siblings(struct router *r, const struct context *c, const struct err *why)
@@ -285,40 +357,84 @@ tell_siblings(struct router *r, const struct context *c, const struct err *why)
     uint32_t *others = NULL;
     size_t count = router_disallow(r, c->id, &others);
 
-    for (size_t i = 0; i < count; i++) {
-        struct frame_header to = {.src = others[i], .dst = c->id, .reply = HANDLE_DEAD};
-        struct stream *s = way_to(r, others[i], c->stream);
-
-        if (s && stream_send(s, msg_dead(&to, why, c->name), NULL) < 0)
-            log_debug("route", "context %u does not hear of the end of %s", others[i], c->name);
-        stream_unref(s);
-    }
+    for (size_t i = 0; i < count; i++)
+        router_tell_dead(r, others[i], c->id, c->name, why);
     free(others);
+}
+
+/* Takes it out of the table, whose reference is the caller's then. Nobody sends there from now on. */
+static void
+mark_lost(struct router *r, struct context *c, const struct err *why)
+{
+    pthread_mutex_lock(&r->lock);
+    LIST_REMOVE(c, link);
+    pthread_mutex_unlock(&r->lock);
+    c->why = xmalloc(sizeof *why);
+    *c->why = *why;
+    atomic_store_explicit(&c->dead, true, memory_order_release);
+}
+
+/* Takes c. */
+static void
+tell_lost(struct router *r, struct context *c)
+{
+    count_n(COUNT_messages_dropped, pieces_drop_source(&r->pieces, c->id));
+    flows_lost(r->flows, c->id);
+    tell_siblings(r, c, c->why);
+    router_announce(r, c, c->why);
+    if (c->via)
+        tree_withdraw(r, c, c->why);
+    context_unref(c);
+}
+
+void
+router_lose(struct router *r, struct context *c, const struct err *why)
+{
+    mark_lost(r, c, why);
+    tell_lost(r, c);
+}
+
+/* The contexts that a stream leads to, borrowed. */
+static size_t
+contexts_on(struct router *r, const struct stream *s, struct context ***list)
+{
+    struct context *c;
+    size_t count = 0;
+
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < ROUTER_BUCKETS; i++)
+        LIST_FOREACH(c, &r->contexts[i], link)
+            if (c->stream == s) {
+                *list = xrealloc(*list, (count + 1) * sizeof **list);
+                (*list)[count++] = c;
+            }
+    pthread_mutex_unlock(&r->lock);
+    return count;
+}
+
+/* Those behind a child are lost for another reason than their own: it names the link. */
+static void
+explain_lost(struct err *out, const struct err *why, struct context *const *list, size_t count)
+{
+    *out = *why;
+    for (size_t i = 0; i < count; i++)
+        if (list[i]->id == list[i]->via)
+            err_set(out, why->code, "lost with %s: %s", list[i]->route, why->msg);
 }
 
 void
 router_lost(struct router *r, struct stream *s, const struct err *why)
 {
-    struct context_list lost = LIST_HEAD_INITIALIZER(lost);
-    struct context *c, *next;
+    struct context **list = NULL;
+    size_t count = contexts_on(r, s, &list);
+    struct err behind;
 
     count_n(COUNT_messages_dropped, pieces_drop_stream(&r->pieces, s));
-    pthread_mutex_lock(&r->lock);
-    for (int i = 0; i < ROUTER_BUCKETS; i++)
-        for (c = LIST_FIRST(&r->contexts[i]); c; c = next) {
-            next = LIST_NEXT(c, link);
-            if (c->stream != s)
-                continue;
-            LIST_REMOVE(c, link);
-            LIST_INSERT_HEAD(&lost, c, link);
-            atomic_store(&c->dead, true);
-        }
-    pthread_mutex_unlock(&r->lock);
-    while ((c = LIST_FIRST(&lost))) {
-        LIST_REMOVE(c, link);
-        flows_lost(r->flows, c->id);
-        tell_siblings(r, c, why);
-        router_announce(r, c, why);
-        context_unref(c);
-    }
+    explain_lost(&behind, why, list, count);
+    for (size_t i = 0; i < count; i++)
+        mark_lost(r, list[i], list[i]->id == list[i]->via ? why : &behind);
+    for (size_t i = 0; i < count; i++)
+        tell_lost(r, list[i]);
+    free(list);
+    tree_lost(r, s, why);
 }

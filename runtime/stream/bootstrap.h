@@ -80,10 +80,10 @@ struct bootstrap_stub {
     const char *marker;
     const char *hash; /* content hash of the agents, hex: the name in the cache */
     bool no_cache;    /* leave nothing behind */
-    bool raw;         /* there is no compressed agent to send */
     const char
         *cache; /* a directory to try first: a private one is made inside it; absolute or "~/..";
                         * or NULL */
+    bool raw;   /* there is no compressed agent to send */
 };
 
 /*

@@ -485,6 +485,20 @@ test_no_cache(void **state)
         output("find %s /var/tmp /dev/shm -mindepth 1; ls /tmp | grep -v stub-test", home), "");
 }
 
+/* There are decompressors here, but nothing to decompress. */
+static void
+test_raw(void **state)
+{
+    struct far_options o = {.home = home, .raw = true};
+    struct far f;
+
+    far_start(&f, &o);
+    far_drive(&f, 1);
+    assert_up(&f, false);
+    assert_true(f.raw);
+    far_fini(&f);
+}
+
 /* The text itself: what it may not hold, and how long it may be. */
 static void
 test_text(void **state)
@@ -569,6 +583,7 @@ main(void)
         test(test_missing_tools),
         test(test_cut),
         test(test_no_cache),
+        test(test_raw),
     };
 
     return cmocka_run_group_tests(tests, begin, finish);

@@ -19,10 +19,9 @@ describe("a keeper", function()
     local image = ("%s/%%s-%s-%s"):format(core.agent_dir, jit.os, jit.arch == "x64" and "x86_64" or "aarch64")
     local relay, other
     setup(function()
-        local id = remote.slurp(core.agent_dir .. "/agent.id"):match "%x+"
         relay = context.open {
             name = "relay", route = "local:relay",
-            program = { image:format "relay", "-a", image:format "agent", "-i", id },
+            program = { image:format "relay", "-a", image:format "agent" },
         }
         other = orrery.localhost { name = "other" }
     end)
