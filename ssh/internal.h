@@ -11,7 +11,7 @@
  * hostkey.c    is this the right server? known_hosts.c reads and writes the files
  * auth.c       logging in: auth_keys.c with keyfile.c (private key files) and agent.c (ssh-agent),
  *              auth_words.c (passwords, prompts); auth_kept.c has keys that a keeper has
- * keep.c       the keeper: what it does for a connection of another process's; private_key.c and bcrypt.c
+ * keep.c       the keeper: what it does for a connection of another process's; private_key.c, bcrypt.c, seal.c
  * question.c   what only a person can answer
  *
  * An ssh_session is used by one thread at a time: by the connecting thread until ssh_connect returns,

@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "private_key.h"
+#include "seal.h"
 
 enum { AGENT_MS = 30000, PASSPHRASES = 3, SIGNED_MAX = 16 << 10, SESSION_ID_LEAST = 20 };
 
@@ -464,6 +465,23 @@ give_password(const struct ssh_options *o, char **answer, struct err *err)
     return 0;
 }
 
+/* What only a person knows, or the script: for nobody but the one who asks. */
+static int
+answer_secret(const struct ssh_options *o, const struct ssh_question *q, const atomic_bool *cancel,
+    char **answer, struct err *err)
+{
+    bool given = q->kind == SSH_ASK_PASSWORD && q->attempt == 0 && answer;
+    char *secret = NULL;
+    int rc = given ? give_password(o, &secret, err)
+                   : ask_person(o, q, cancel, answer ? &secret : NULL, err);
+
+    if (rc || !answer)
+        return rc;
+    *answer = q->seal ? seal(q->seal, secret) : NULL;
+    secret_free(secret);
+    return *answer ? 0 : err_set(err, ERR_DENIED, "there is nothing to seal the answer for");
+}
+
 int
 ssh_keep(const struct ssh_options *o, const struct ssh_question *q, const atomic_bool *cancel,
     char **answer, struct err *err)
@@ -473,9 +491,7 @@ ssh_keep(const struct ssh_options *o, const struct ssh_question *q, const atomic
 
     switch (q->kind) {
     case SSH_ASK_PASSWORD:
-        return q->attempt == 0 && answer ? give_password(o, answer, err)
-                                         : ask_person(o, q, cancel, answer, err);
-    case SSH_ASK_PROMPT: return ask_person(o, q, cancel, answer, err);
+    case SSH_ASK_PROMPT: return answer_secret(o, q, cancel, answer, err);
     case SSH_ASK_PASSPHRASE:
     case SSH_ASK_HOSTKEY: return err_set(err, ERR_DENIED, "that is asked here only");
     case SSH_ASK_TRUST:

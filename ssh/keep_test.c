@@ -3,6 +3,7 @@
 
 #include "internal.h"
 #include "once.h"
+#include "seal.h"
 
 /* What the keeper is asked by the one that connects. */
 static struct {
@@ -329,12 +330,13 @@ test_refused_signature_ends_the_login(void **state)
 }
 
 static void
-test_people_are_told_for_whom(void **state)
+test_secrets_are_sealed(void **state)
 {
     struct ssh_options o = usual_options();
     struct ssh_question q = {
         .kind = SSH_ASK_PASSPHRASE, .subject = "", .text = "Give it to me: ", .detail = ""};
-    char *answer = NULL;
+    char *answer = NULL, *public, *other_public, *text;
+    struct evp_pkey_st *key = seal_key_create(&public), *other_key = seal_key_create(&other_public);
     struct err err;
 
     o.ask = ask_people;
@@ -345,9 +347,21 @@ test_people_are_told_for_whom(void **state)
     q.kind = SSH_ASK_PASSWORD;
     assert_int_equal(ssh_keep(&o, &q, NULL, &answer, &err), ERR_CREDENTIALS); /* none was given */
     o.password = "sesame";
+    assert_int_equal(ssh_keep(&o, &q, NULL, &answer, &err), ERR_DENIED); /* for whom? */
+    q.seal = public;
     assert_int_equal(ssh_keep(&o, &q, NULL, &answer, &err), 0);
-    assert_string_equal(answer, "sesame");
-    secret_free(answer);
+    text = seal_open(key, answer);
+    assert_string_equal(text, "sesame");
+    secret_free(text);
+    assert_null(seal_open(other_key, answer));
+    answer[60] = answer[60] == 'A' ? 'B' : 'A';
+    assert_null(seal_open(key, answer));
+    free(answer);
+    assert_null(seal("", "sesame"));
+    seal_key_free(key);
+    seal_key_free(other_key);
+    free(public);
+    free(other_public);
 }
 
 int
@@ -363,7 +377,7 @@ main(void)
         cmocka_unit_test_setup(test_new_host_is_asked_about, each),
         cmocka_unit_test_setup(test_only_logins_are_signed, each),
         cmocka_unit_test_setup(test_refused_signature_ends_the_login, each),
-        cmocka_unit_test_setup(test_people_are_told_for_whom, each),
+        cmocka_unit_test_setup(test_secrets_are_sealed, each),
     };
 
     return cmocka_run_group_tests(tests, lab_setup, lab_teardown);

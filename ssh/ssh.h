@@ -60,6 +60,8 @@ struct ssh_question {
     int attempt; /* from 1: how often the same was asked, since the answer was wrong. 0: the keeper is asked
                   * for the password that the script has given */
     int kept; /* of the options that it is about */
+    const char *
+        seal; /* of a question to the keeper: what its answer is sealed for (seal.h) if it is a secret */
 };
 
 /*
@@ -152,7 +154,7 @@ struct transport *ssh_connect(struct ssh_pool *pool, const struct ssh_options *o
  * believed no further than that the script wants that connection. Nothing is signed but a login of the user
  * that `o` names. Any thread but the loop role's.
  *
- * ssh_keep answers any question: people are asked by o->ask. ERR_CREDENTIALS with a text where there is no key
+ * ssh_keep answers any question: people are asked by o->ask, and what they say is sealed. ERR_CREDENTIALS with a text where there is no key
  * or passphrase to sign with; ERR_DENIED for what shall not be signed; codes of host keys.
  */
 int ssh_keep(const struct ssh_options *o, const struct ssh_question *q, const atomic_bool *cancel,

@@ -42,7 +42,6 @@ take_answer(struct msg *m, char **answer, struct err *err)
         msg_unref(m);
         return lost(err);
     }
-    m->secret = true;
     unpack_init(&u, msg_payload(m), m->h.length);
     code = -(int)unpack_u8(&u);
     text = unpack_str(&u);

@@ -108,8 +108,6 @@ answer_with(int code, const char *text)
     pack_u8(&b, (uint8_t)-code);
     pack_str(&b, text);
     m = pack_msg(HANDLE_NONE, &b);
-    m->secret = true;
-    explicit_bzero(b.data, b.cap);
     buf_fini(&b);
     return m;
 }
@@ -119,7 +117,7 @@ answer_question(const struct keeper *k, struct msg *m)
 {
     struct ssh_question q = {.host = ""};
     const struct ssh_options *o;
-    char *subject, *text, *detail, *answer = NULL;
+    char *subject, *text, *detail, *seal, *answer = NULL;
     struct unpack u;
     struct msg *result;
     struct err err = {0};
@@ -135,6 +133,7 @@ answer_question(const struct keeper *k, struct msg *m)
     q.subject = subject = unpack_str(&u);
     q.text = text = unpack_str(&u);
     q.detail = detail = unpack_str(&u);
+    q.seal = seal = unpack_str(&u);
     rc = unpack_done(&u, "a question", &err);
     if (rc == 0)
         rc = o ? k->ssh->keep(o, &q, &k->cancel, wanted ? &answer : NULL, &err)
@@ -144,6 +143,7 @@ answer_question(const struct keeper *k, struct msg *m)
     free(subject);
     free(text);
     free(detail);
+    free(seal);
     return result;
 }
 
@@ -412,6 +412,7 @@ keeper_question(const struct ssh_question *q, bool wanted)
     pack_str(&b, q->subject);
     pack_str(&b, q->text);
     pack_str(&b, q->detail);
+    pack_str(&b, q->seal);
     m = pack_msg(HANDLE_NONE, &b);
     buf_fini(&b);
     return m;

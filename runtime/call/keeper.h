@@ -8,7 +8,7 @@
  *   keeper_close   nobody is
  *
  * A question is a message to the keeper's handle: pack: u8 kind, u8 kept (ssh.h), u8 is an answer wanted, or only
- * whether there could be one, u8 echo, u32 attempt, str subject, text, detail. Its answer: u8 -code, str answer,
+ * whether there could be one, u8 echo, u32 attempt, str subject, text, detail, seal. Its answer: u8 -code, str answer,
  * or why there is none.
  *
  * Threading: any thread, but keepers_destroy not on the loop role.

@@ -56,11 +56,8 @@ msg_ref(struct msg *m)
 void
 msg_unref(struct msg *m)
 {
-    if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    if (m->secret)
-        explicit_bzero(msg_payload(m), m->h.length);
-    free(m);
+    if (m && atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) == 1)
+        free(m);
 }
 
 void

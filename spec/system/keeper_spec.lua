@@ -42,7 +42,7 @@ describe("a keeper", function()
 
     -- Asks a keeper as ask_keeper.c does; the code and the text that come back.
     local function ask(ctx, keep, kind, subject, text)
-        local payload = core.pack("11114sss", kind, 1, 1, 0, 1, subject, text, "")
+        local payload = core.pack("11114ssss", kind, 1, 1, 0, 1, subject, text, "", "")
         local answer = ctx:call(function(handle, question)
             local context_, core_, link = require "orrery.context", require "orrery.core", require "orrery.link"
             local future = require("orrery.sched").future "an answer"
