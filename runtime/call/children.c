@@ -109,7 +109,7 @@ start_queued(struct children *cs)
         next = TAILQ_NEXT(c, link);
         if (c->connecting || c->stream || c->cancelled || !openreq_blocks(c->request))
             continue;
-        if (cs->connecting >= cs->pace.limit) {
+        if (cs->connecting + cs->booting >= cs->pace.limit) {
             loop_timer_set(&cs->more, CONNECT_STEP_MS);
             return;
         }
@@ -126,6 +126,17 @@ on_more(struct loop_timer *t)
     start_queued(cs);
 }
 
+/* The far side is busy with its part until here, which may be this machine, too. */
+static void
+booted(struct child *c)
+{
+    if (!c->booting)
+        return;
+    c->booting = false;
+    c->owner->booting--;
+    start_queued(c->owner);
+}
+
 /* The end of every child. */
 void
 child_gone(struct child *c, const struct err *why)
@@ -139,6 +150,7 @@ child_gone(struct child *c, const struct err *why)
         guards_remove(&cs->guards, c->guarded);
     TAILQ_REMOVE(&cs->list, c, link);
     loop_reap(cs->loop, child_free, c);
+    booted(c);
     if (cs->closing && TAILQ_EMPTY(&cs->list))
         sem_post(&cs->empty);
 }
@@ -190,6 +202,7 @@ on_id(struct id_wait *w, uint32_t first, const struct err *why)
         (unsigned long long)stream_uploaded(c->stream));
     openreq_end_asking(c->request, true);
     report_success(c, &c->hello);
+    booted(c);
 }
 
 /* The first frame; there is no second one until it was answered. Takes m. */
@@ -302,6 +315,8 @@ child_connected(struct loop_work *w)
 
     pthread_join(c->thread, NULL); /* it ends right behind its loop_defer */
     cs->connecting--;
+    cs->booting++;
+    c->booting = true;
     connect_pace_done(&cs->pace, c->ran, c->delayed);
     start_queued(cs); /* before the end of this one, which may be the last and the end of cs */
     c->connecting = false;
@@ -479,7 +494,6 @@ children_use_ssh(struct children *cs, const struct ssh_library *ssh)
 void
 children_destroy(struct children *cs)
 {
-    children_end_all(cs);
     if (cs->ssh)
         cs->ssh->destroy(cs->pool);
     sem_destroy(&cs->empty);

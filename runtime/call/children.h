@@ -20,7 +20,9 @@ void children_set_images(struct children *cs, struct images *im);
 void children_use_ssh(struct children *cs, const struct ssh_library *ssh);
 /* Is there none, not even one that is being opened or is ending? Loop role. */
 bool children_empty(const struct children *cs);
-/* Closes all and waits for their ends. Not on the loop role. */
+/* Closes all and waits for their ends; none is opened any more. Not on the loop role. */
+void children_end(struct children *cs);
+/* After that, while the loop runs. */
 void children_destroy(struct children *cs);
 
 /* As node_open and so on. `self` describes this node to the child: its own id and ancestors. */

@@ -139,7 +139,7 @@ close_all(void *arg)
 }
 
 void
-children_end_all(struct children *cs)
+children_end(struct children *cs)
 {
     router_unlisten(cs->router, HANDLE_CLOSE);
     loop_sync(cs->loop, close_all, cs);

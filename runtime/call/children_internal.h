@@ -35,6 +35,7 @@ struct child {
 
     pthread_t thread;            /* [L] while connecting */
     bool connecting;             /* [L] */
+    bool booting;                /* [L] it has connected, and is not up yet */
     atomic_bool cancel;          /* tells the thread */
     struct loop_work work;       /* enters the loop: first when opened, then when connected */
     struct transport *transport; /* of the thread until it defers `work`, then [L] */
@@ -62,7 +63,8 @@ struct children {
     struct ssh_pool *pool;         /* [I] the same: its jump hosts */
     struct child_list list;        /* [L] all */
     int connecting;                /* [L] threads */
-    struct connect_pace pace;      /* [L] how many may */
+    int booting;                   /* [L] those that have done their part */
+    struct connect_pace pace;      /* [L] how many of both there may be */
     struct loop_timer more;        /* [L] while some wait for their turn */
     struct guards guards;          /* [L] of commands that lead to children */
     bool closing;                  /* [L] */
@@ -80,7 +82,5 @@ void child_gone(struct child *c, const struct err *why);
 
 /* Listens on HANDLE_CLOSE. */
 void children_listen(struct children *cs);
-/* Closes all, and waits. Not on the loop role. */
-void children_end_all(struct children *cs);
 
 #endif

@@ -261,7 +261,7 @@ node_destroy(struct node *n)
 {
     if (!n)
         return;
-    children_destroy(n->children);
+    children_end(n->children);
     loop_sync(n->loop, let_go_of_parent, n);
     captures_destroy(n->captures);
     keepers_destroy(n->keepers);
@@ -274,6 +274,7 @@ node_destroy(struct node *n)
             ;
         stream_unref(n->parent);
     }
+    children_destroy(n->children);
     shared_destroy(n->modules);
     loop_stop(n->loop);
     router_destroy(n->router);

@@ -362,13 +362,10 @@ tell_siblings(struct router *r, const struct context *c, const struct err *why)
     free(others);
 }
 
-/* Takes it out of the table, whose reference is the caller's then. Nobody sends there from now on. */
+/* Nobody sends there from now on. */
 static void
-mark_lost(struct router *r, struct context *c, const struct err *why)
+mark_lost(struct context *c, const struct err *why)
 {
-    pthread_mutex_lock(&r->lock);
-    LIST_REMOVE(c, link);
-    pthread_mutex_unlock(&r->lock);
     c->why = xmalloc(sizeof *why);
     *c->why = *why;
     atomic_store_explicit(&c->dead, true, memory_order_release);
@@ -390,51 +387,49 @@ tell_lost(struct router *r, struct context *c)
 void
 router_lose(struct router *r, struct context *c, const struct err *why)
 {
-    mark_lost(r, c, why);
+    pthread_mutex_lock(&r->lock);
+    LIST_REMOVE(c, link);
+    pthread_mutex_unlock(&r->lock);
+    mark_lost(c, why);
     tell_lost(r, c);
 }
 
-/* The contexts that a stream leads to, borrowed. */
-static size_t
-contexts_on(struct router *r, const struct stream *s, struct context ***list)
+/* Takes all that a stream leads to out of the table. Returns the direct child among them, if there is one. */
+static struct context *
+take_lost(struct router *r, const struct stream *s, struct context_list *lost)
 {
-    struct context *c;
-    size_t count = 0;
+    struct context *c, *next, *child = NULL;
 
     pthread_mutex_lock(&r->lock);
     for (int i = 0; i < ROUTER_BUCKETS; i++)
-        LIST_FOREACH(c, &r->contexts[i], link)
-            if (c->stream == s) {
-                *list = xrealloc(*list, (count + 1) * sizeof **list);
-                (*list)[count++] = c;
-            }
+        for (c = LIST_FIRST(&r->contexts[i]); c; c = next) {
+            next = LIST_NEXT(c, link);
+            if (c->stream != s)
+                continue;
+            LIST_REMOVE(c, link);
+            LIST_INSERT_HEAD(lost, c, link);
+            if (c->id == c->via)
+                child = c;
+        }
     pthread_mutex_unlock(&r->lock);
-    return count;
-}
-
-/* Those behind a child are lost for another reason than their own: it names the link. */
-static void
-explain_lost(struct err *out, const struct err *why, struct context *const *list, size_t count)
-{
-    *out = *why;
-    for (size_t i = 0; i < count; i++)
-        if (list[i]->id == list[i]->via)
-            err_set(out, why->code, "lost with %s: %s", list[i]->route, why->msg);
+    return child;
 }
 
 void
 router_lost(struct router *r, struct stream *s, const struct err *why)
 {
-    struct context **list = NULL;
-    size_t count = contexts_on(r, s, &list);
-    struct err behind;
+    struct context_list lost = LIST_HEAD_INITIALIZER(lost);
+    struct context *c, *child = take_lost(r, s, &lost);
+    struct err behind = *why;
 
     count_n(COUNT_messages_dropped, pieces_drop_stream(&r->pieces, s));
-    explain_lost(&behind, why, list, count);
-    for (size_t i = 0; i < count; i++)
-        mark_lost(r, list[i], list[i]->id == list[i]->via ? why : &behind);
-    for (size_t i = 0; i < count; i++)
-        tell_lost(r, list[i]);
-    free(list);
+    if (child) /* those behind it are lost for another reason than their own */
+        err_set(&behind, why->code, "lost with %s: %s", child->route, why->msg);
+    LIST_FOREACH(c, &lost, link)
+        mark_lost(c, c == child ? why : &behind);
+    while ((c = LIST_FIRST(&lost))) {
+        LIST_REMOVE(c, link);
+        tell_lost(r, c);
+    }
     tree_lost(r, s, why);
 }

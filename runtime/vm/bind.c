@@ -67,8 +67,7 @@ core_context(lua_State *L)
     return 3;
 }
 
-/* self() -> id of this context, handle where services answer, handle where calls are answered, its route
- * ("" in the controller) */
+/* self() -> id, handle where services answer, handle where calls are answered, route; "" in the controller */
 static int
 core_self(lua_State *L)
 {
