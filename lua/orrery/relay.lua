@@ -9,6 +9,7 @@ local Error = require "orrery.error"
 local link = require "orrery.link"
 local nested = require "orrery.nested"
 local sched = require "orrery.sched"
+local system = require "orrery.ssh_system"
 
 local M = {}
 
@@ -104,7 +105,7 @@ local function provide(ctx)
         failed(ctx, "no directory there can hold it%s", why ~= "" and ": " .. why or "")
     end
     local image = ("%s/relay-%s-%s"):format(dir, kernel, machine)
-    if not slurp(image) then failed(ctx, "there is none for this machine: %s", image) end
+    if not system.exists(image) then failed(ctx, "there is none for this machine: %s", image) end
     local path = directory .. "/" .. name
     if rest:find "^there" then
         ctx:put(image, path, { mode = 0x1c0 })
@@ -131,11 +132,14 @@ Relay.__index = Relay
 ---@type table<integer, orrery.Relay> by the context
 local relays = {}
 
-link.on_dead(function(id)
+-- The relay with that id, or the one of that context.
+local function forget(id)
     for of, relay in pairs(relays) do
-        if relay.ctx and relay.ctx.id == id or of == id then relays[of] = nil end
+        if of == id or relay.ctx and relay.ctx.id == id then relays[of] = nil end
     end
-end)
+end
+
+link.on_dead(forget)
 
 local function open(ctx)
     local program = provide(ctx)
@@ -172,9 +176,7 @@ function Relay:rest()
     if self.users > 0 or not self.ctx then return end
     self.idle = sched.after(M.IDLE, function()
         if self.users > 0 then return end
-        for of, relay in pairs(relays) do
-            if relay == self then relays[of] = nil end
-        end
+        forget(self.ctx.id)
         core.close(self.ctx.id, LINGER)
     end)
 end
@@ -183,6 +185,15 @@ end
 function Relay:leave()
     self.users = self.users - 1
     self:rest()
+end
+
+--- Does the error say that the relay is lost? Then the next one who wants it gets another.
+---@param err orrery.Error
+---@return boolean
+function Relay:is_lost(err)
+    if err.code ~= "dead" or err.context ~= self.ctx.name then return false end
+    forget(self.ctx.id)
+    return true
 end
 
 --- It is in use for as long as that context lives.

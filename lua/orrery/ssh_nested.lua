@@ -12,10 +12,10 @@ local ssh = require "orrery.ssh"
 local M = {}
 
 -- An error says what it is about by an address, and that is one over there.
-local function from(ctx, err)
-    err = Error.from(err)
+local function from(ctx, plan, err)
     err.message = ("from %s: %s"):format(ctx.name, err.message)
     err.at = Error.at() or err.at
+    err.context, err.route = plan.name, ("%s/ssh:%s"):format(ctx.route, plan.name)
     return err
 end
 
@@ -35,14 +35,18 @@ end
 ---@return orrery.Context
 function M.open(ctx, target, opts)
     local plan = ssh.plan_from(ctx, target, opts)
-    local way = relay.take(ctx)
-    local ok, child = pcall(open, way, plan)
-    if not ok then
+    for tries = 1, 2 do
+        local way = relay.take(ctx)
+        local ok, child = pcall(open, way, plan)
+        if ok then
+            way:serve(child)
+            return child
+        end
         way:leave()
-        error(from(ctx, child), 0)
+        local err = Error.from(child)
+        -- One that has died before may be known here no sooner than now.
+        if tries == 2 or not way:is_lost(err) then error(from(ctx, plan, err), 0) end
     end
-    way:serve(child)
-    return child
 end
 
 return M

@@ -260,6 +260,21 @@ describe("SSH from another context", function()
         assert.are.equal(1, relays_on "h1")
     end)
 
+    it("goes on from another user, behind sudo", function()
+        if not pcall(require, "orrery.launcher") then return pending "there is no sudo yet" end
+        local other = orrery.ssh("h3", { config = lab.ssh_config(), user = "deploy" })
+        local root = other:sudo()
+        local ctx = root:ssh("h2", { config = lab.ssh_config() })
+        assert.are.equal("ssh:h3/sudo:root/ssh:h2", ctx.route)
+        assert.are.equal("h2", ctx:info().hostname)
+        local deeper = ctx:ssh("h1", { config = lab.ssh_config() })
+        assert.are.equal("ssh:h3/sudo:root/ssh:h2/ssh:h1", deeper.route)
+        assert.are.equal("h1", deeper:info().hostname)
+        local name = deeper:shell("echo $SSH_CONNECTION").stdout:match "^%S+"
+        assert.are.equal(lab.host("h2").address, name)
+        for _, each in ipairs { deeper, ctx, root, other } do each:close() end
+    end)
+
     it("ends with the context that it is in", function()
         local other = orrery.ssh("h3", { config = lab.ssh_config() })
         local ctx = other:ssh("h2", { config = lab.ssh_config() })
