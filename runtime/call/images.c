@@ -60,8 +60,8 @@ images_of(const char *path, const char *id, struct err *err)
     struct images *im;
 
     if (access(program, R_OK | X_OK) < 0) {
-        err_errno(
-            err, ERR_FILE, errno, "no agent to open children with: %s (is /proc mounted?)", program);
+        err_errno(err, ERR_FILE, errno, "no agent to open children with: %s (is /proc mounted?)",
+            program);
         return NULL;
     }
     im = xcalloc(1, sizeof *im);

@@ -244,7 +244,7 @@ start_job(struct keeper *k, struct msg *question)
 static void
 refuse(struct keeper *k, struct msg *m, const char *why)
 {
-    log_warn("keeper", "context %u asks %s: %s", m->h.src, openreq_ssh(k->request)->name, why);
+    log_warn("keeper", "context %u asks %s: %s", m->h.src, k->request->name, why);
     router_reply(k->owner->router, &m->h, answer_with(ERR_DENIED, why));
     msg_unref(m);
 }

@@ -192,6 +192,13 @@ describe("SSH from another context", function()
         assert.are.equal("from h1: not-even-there does not resolve: Name or service not known", err.message)
     end)
 
+    it("takes jump hosts over there, where an option names them", function()
+        local ctx = open("h3", { jump = "h2" })
+        assert.are.equal("h3", ctx:info().hostname)
+        assert.are.equal(lab.host("h2").address, ctx:shell("echo $SSH_CONNECTION").stdout:match "^%S+")
+        ctx:close()
+    end)
+
     it("takes RSA keys, too", function()
         local ctx = open("h2", { identity = lab.file "client/id_rsa" })
         assert.are.equal("h2", ctx:info().hostname)
