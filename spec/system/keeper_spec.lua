@@ -7,7 +7,6 @@ local orrery = require "orrery"
 local ssh = require "orrery.ssh"
 local lab = require "spec.support.lab"
 local leak = require "spec.support.leak"
-local remote = require "spec.support.remote"
 
 leak.guard { allow = { "thread %d+ 'orrery%-file'" } }
 
