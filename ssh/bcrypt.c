@@ -41,6 +41,12 @@ add_arctan(BIGNUM *sum, const BIGNUM *unity, BN_ULONG x, BN_ULONG factor, int si
     BN_free(term);
 }
 
+static uint32_t
+big_endian(const uint8_t *b)
+{
+    return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
 /* Machin: pi = 16 arctan(1/5) - 4 arctan(1/239) */
 static void
 compute_digits(void)
@@ -56,8 +62,7 @@ compute_digits(void)
     BN_mask_bits(pi, WORDS * 32); /* without the 3 */
     must(BN_bn2binpad(pi, bytes, sizeof bytes) == sizeof bytes);
     for (int i = 0; i < WORDS; i++) {
-        const uint8_t *b = bytes + (size_t)i * 4;
-        uint32_t word = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+        uint32_t word = big_endian(bytes + (size_t)i * 4);
 
         if (i < SUBKEYS)
             digits.p[i] = word;
@@ -133,8 +138,7 @@ hash(const uint8_t *pass, const uint8_t *salt, uint8_t out[HASH])
         expand(&b, NULL, pass);
     }
     for (int i = 0; i < HASH / 4; i++)
-        words[i] = (uint32_t)text[i * 4] << 24 | (uint32_t)text[i * 4 + 1] << 16 |
-            (uint32_t)text[i * 4 + 2] << 8 | text[i * 4 + 3];
+        words[i] = big_endian(text + (size_t)i * 4);
     for (int i = 0; i < 64; i++)
         for (int j = 0; j < HASH / 4; j += 2)
             encipher(&b, words + j);

@@ -185,8 +185,8 @@ void copy_text(struct buf *out, const void *data, size_t n);
 /* Puts known key types of this host first among `algorithms` (or the default); returns owned. */
 char *hostkey_preference(struct ssh_attempt *a);
 int hostkey_check(struct ssh_attempt *a) must_check;
-/* The same for a key that another process was shown: base64. Of a->s only `session` need be there. */
-int hostkey_judge(struct ssh_attempt *a, const char *key) must_check;
+/* The same for a key that another process was shown. Of a->s only `session` need be there. */
+int hostkey_judge(struct ssh_attempt *a, const char *base64) must_check;
 
 /* Fills in the banner and what the key exchange has agreed upon, as far as it got. */
 void report_session(struct ssh_attempt *a);

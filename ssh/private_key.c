@@ -109,7 +109,7 @@ decrypt(const struct container *c, const char *passphrase, uint8_t *out)
         return false;
     key_len = EVP_CIPHER_get_key_length(cipher);
     bcrypt_pbkdf(passphrase, c->salt, c->salt_len, c->rounds, secret,
-        (size_t)(key_len + EVP_CIPHER_get_iv_length(cipher)));
+        (size_t)key_len + (size_t)EVP_CIPHER_get_iv_length(cipher));
     ctx = EVP_CIPHER_CTX_new();
     ok = EVP_DecryptInit_ex(ctx, cipher, NULL, secret, secret + key_len) &&
         EVP_CIPHER_CTX_set_padding(ctx, 0) &&
@@ -201,10 +201,10 @@ read_ecdsa(const uint8_t *p, const uint8_t *end)
 static EVP_PKEY *
 read_ed25519(const uint8_t *p, const uint8_t *end)
 {
-    const uint8_t *s;
-    size_t n;
+    const uint8_t *public, *s;
+    size_t public_len, n;
 
-    if (!wire_string(&p, end, &s, &n) || !wire_string(&p, end, &s, &n) || n != 64)
+    if (!wire_string(&p, end, &public, &public_len) || !wire_string(&p, end, &s, &n) || n != 64)
         return NULL;
     return EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, s, 32);
 }
