@@ -5,6 +5,7 @@ local closure = require "orrery.closure"
 local codec = require "orrery.codec"
 local core = require "orrery.core"
 local Error = require "orrery.error"
+local handover = require "orrery.handover"
 local link = require "orrery.link"
 local modules = require "orrery.modules"
 local sched = require "orrery.sched"
@@ -73,7 +74,9 @@ local function answer(work, ...)
     if work.reply == 0 then return end
     local ok, code, text = core.reply_values(work.src, work.reply, work.seq, ...)
     if ok == false then
-        ok, code, text = core.reply(work.src, work.reply, work.seq, codec.encode_data(...), false)
+        local payload = codec.encode_data(...)
+        handover.give(work.src, payload)
+        ok, code, text = core.reply(work.src, work.reply, work.seq, payload, false)
     end
     if not ok then Error.raise { code = code, message = text } end
 end

@@ -21,6 +21,8 @@ local sched = require "orrery.sched"
 local M = {}
 
 local KINDS = { [0] = "passphrase", "password", "prompt", "hostkey" }
+local NUMBERS = {}
+for number, kind in pairs(KINDS) do NUMBERS[kind] = number end
 
 --- The functions, and their tasks that run, by the number of the opening.
 ---@type table<integer, { fn: fun(question: orrery.Asked): string?, depth: integer,
@@ -49,7 +51,19 @@ local function run(opening, seq, question)
     end
 end
 
-link.handle(core.handle.ASK, function(seq, number, _, _, payload)
+---@type table<integer, orrery.Future> those of `person`
+local inquiries = {}
+
+local function answered(seq, flags, payload)
+    local future = inquiries[seq]
+    if not future then return end
+    inquiries[seq] = nil
+    link.expect(-1)
+    if flags == core.ERROR then future:reject(link.service_error(payload)) else future:resolve(payload) end
+end
+
+link.handle(core.handle.ASK, function(seq, number, _, flags, payload)
+    if number == 0 then return answered(seq, flags, payload) end
     local opening = openings[number]
     if not opening then
         core.answer_question(seq)
@@ -62,6 +76,21 @@ link.handle(core.handle.ASK, function(seq, number, _, _, payload)
     end)
     opening.tasks[task], asking[task] = true, opening.depth + 1
 end)
+
+--- Asks whoever there is for what another context needs: a program, or the terminal.
+---@param question orrery.Asked
+---@param program? string to ask with
+---@return string
+---Raises "credentials" where there is nobody; "cancelled" where there is no answer.
+function M.person(question, program)
+    local seq = core.inquire(NUMBERS[question.kind], question.echo, question.attempt, question.host,
+        question.subject, question.text, question.detail,
+        { program = program, depth = asking[sched.current()] or 0 })
+    local future = sched.future { what = "an answer", on_cancel = function() core.retract(seq) end }
+    inquiries[seq] = future
+    link.expect(1)
+    return future:take()
+end
 
 --- Completes a request for core.open.
 ---@param request table

@@ -227,6 +227,35 @@ local function unbundle(opts, n, bundle, ...)
     return unpack(values, 1, n)
 end
 
+-- How a sender begins in a payload: the tag of a kind, and its number.
+local SENDER_TAG = "\14" .. string.char(4)
+assert(KINDS[5] == "sender")
+
+local function find_senders(value, found)
+    if type(value) ~= "table" then return end
+    if typed[getmetatable(value)] == "sender" then found[#found + 1] = value end
+    for key, part in next, value do
+        find_senders(key, found)
+        find_senders(part, found)
+    end
+end
+
+--- The senders in a payload, also those that functions in it capture. Costs little where there is none.
+---@param payload string one that encode made, or that decode has taken
+---@return { context: integer, handle: integer }[]? copies of them; nil where there is none
+function M.senders(payload)
+    if not payload:find(SENDER_TAG, 1, true) then return nil end
+    local found = {}
+    local buf = buffer.new(options):set(payload)
+    local n = core.scan(payload)
+    for _ = 1, n or 0 do
+        local ok, value = pcall(get, buf, 1)
+        if not ok then break end
+        find_senders(value, found)
+    end
+    return found[1] and found
+end
+
 local function finish(buf, opts, n, ok, ...)
     spare_reader = buf:reset() -- lets go of the payload
     if not ok then malformed(tostring((...))) end

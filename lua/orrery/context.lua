@@ -9,6 +9,7 @@ local codec = require "orrery.codec"
 local core = require "orrery.core"
 local Error = require "orrery.error"
 local Future = require("orrery.future").Future
+local handover = require "orrery.handover"
 local link = require "orrery.link"
 local sched = require "orrery.sched"
 
@@ -105,7 +106,9 @@ end
 function M.send_values(ctx, handle, seq, wants_reply, encode, ...)
     local way = ways[ctx] or M.way(ctx)
     if not check_sent(ctx, core.send_values(way, handle, seq, wants_reply, ...)) then
-        M.send(ctx, handle, seq, encode(...), wants_reply)
+        local payload = encode(...)
+        handover.give(ctx.id, payload)
+        M.send(ctx, handle, seq, payload, wants_reply)
     end
 end
 
@@ -261,6 +264,8 @@ function M.open(plan)
     local fine, id, payload = pcall(future.take, future)
     if ok then ask.done(ok) end
     if not fine then
+        -- It came up when its task had been cancelled already, and had not had its turn.
+        if future.state == "resolved" then core.close(future[1], 0) end
         local err = Error.from(id)
         if request.explain then err = request.explain(err) end
         err.at = err.at or Error.at()
@@ -304,10 +309,13 @@ Call.__index = Call
 
 function Call:describe() return "a call in " .. self.ctx.name end
 
+-- Where it is cancelled: an empty message there, with the same number.
+Call.cancel_handle = core.handle.CANCEL
+
 -- A call that nobody waits for any more is told to end there.
 function Call:on_cancel()
     link.finish(self)
-    pcall(M.send, self.ctx, core.handle.CANCEL, self.seq, "", true)
+    pcall(M.send, self.ctx, self.cancel_handle, self.seq, "", true)
 end
 
 local function settle(call, flags, payload, ...)
@@ -320,6 +328,7 @@ local function settle(call, flags, payload, ...)
         err.remote = err.traceback ~= nil
         call:reject(M.locate(call.ctx, err))
     else
+        handover.check(call.context, payload)
         call:resolve(codec.decode(payload))
     end
 end
@@ -363,6 +372,25 @@ function Context:call_async(fn, ...)
     check_callable(fn)
     local call = new_call(self, 0)
     local ok, err = pcall(send_call, self, call.seq, true, fn, ...)
+    if not ok then
+        link.finish(call)
+        error(err, 0)
+    end
+    return call
+end
+
+--- Asks what listens on a reserved handle there, with values; an empty message there gives it up.
+---@param ctx orrery.Context
+---@param handle integer
+---@param ... any
+---@return orrery.Future future of what a call would return, or raise
+---Raises "encode" naming what cannot travel; "dead".
+function M.ask(ctx, handle, ...)
+    local call = new_call(ctx, 0)
+    call.cancel_handle = handle
+    local payload = codec.encode_data(...)
+    handover.give(ctx.id, payload)
+    local ok, err = pcall(M.send, ctx, handle, call.seq, payload, true)
     if not ok then
         link.finish(call)
         error(err, 0)

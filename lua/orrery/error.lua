@@ -44,6 +44,7 @@ M.codes = {
     module = "a module could not be found or loaded",
     no_function = "a call named a function that does not exist",
     no_handle = "nobody listens on the handle",
+    no_service = "no ancestor has a service of that name",
     system = "a system call of the runtime itself failed",
     partial = "some items of a parallel operation failed; see `errors`",
     denied = "the peer may not do this",

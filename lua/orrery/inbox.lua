@@ -9,7 +9,7 @@ local sched = require "orrery.sched"
 ---@field package tail integer
 ---@field count integer messages in it
 ---@field package waiter? orrery.Future
----@field package closed? orrery.Error
+---@field closed? orrery.Error what get raises once it is empty
 local Inbox = {}
 Inbox.__index = Inbox
 
@@ -62,25 +62,35 @@ function Inbox:push(...)
     if self.waiter then wake(self) end
 end
 
---- No item comes any more; who waits gets the error once the queue is empty.
+--- No item comes any more (but for reopen); who waits gets the error once the queue is empty.
 ---@param err orrery.Error
 function Inbox:close(err)
     self.closed = self.closed or err
     wake(self)
 end
 
+--- More may come after all.
+function Inbox:reopen() self.closed = nil end
+
 ---@return boolean
 function Inbox:empty() return self.head == self.tail end
+
+--- What is resolved when there is an item, or none will come: then, who waits looks again, since another one
+--- may have been faster.
+---@return orrery.Future
+function Inbox:news()
+    self.waiter = self.waiter or sched.future(self.what)
+    return self.waiter
+end
 
 --- Waits until there is an item.
 ---@param timeout? number seconds
 ---@return boolean there false when it is empty and closed
 ---Raises "timeout".
 function Inbox:wait(timeout)
+    local deadline = timeout and sched.now() + timeout
     while self:empty() and not self.closed do
-        -- Several may wait: each that is woken looks again.
-        self.waiter = self.waiter or sched.future(self.what)
-        self.waiter:get(timeout)
+        self:news():get(deadline and math.max(0, deadline - sched.now()))
     end
     return not self:empty()
 end

@@ -9,6 +9,7 @@
 local context = require "orrery.context"
 local core = require "orrery.core"
 local Error = require "orrery.error"
+local launcher = require "orrery.launcher"
 local localhost = require "orrery.localhost"
 local options = require "orrery.options"
 local parallel = require "orrery.parallel"
@@ -27,6 +28,9 @@ local M = {
     sleep = sched.sleep,
     now = sched.now,
     receiver = receiver.receiver,
+    select = require("orrery.select").select,
+    service = require("orrery.service").service,
+    on_output = require("orrery.output").on_output,
     thread = require("orrery.thread").thread,
     context = context.from_id,
     Context = context.Context,
@@ -77,6 +81,13 @@ function M.configure(settings)
     core.configure(settings.spin, settings.attend)
 end
 
+--- Adds a launcher, a way into a child by a command; docs/launchers.md shows how.
+---@param definition orrery.Launcher
+---Raises "option", "argument".
+function M.launcher(definition)
+    launcher.register(definition)
+end
+
 --- What the runtime has done in this process, as numbers by name; `orrery run --stats` says what each
 --- means. In a child: ctx:call("orrery.stats").
 ---@param since? table<string, number> an earlier result, to get what came after it
@@ -111,5 +122,12 @@ end
 ---@param value any
 ---@return boolean
 function M.is_error(value) return Error.is(value) end
+
+-- orrery.sudo, orrery.podman ...: each launcher is read when it is first used.
+setmetatable(M, {
+    __index = function(_, name)
+        return type(name) == "string" and launcher.opener(name) or nil
+    end,
+})
 
 return M

@@ -21,12 +21,12 @@ local M = {}
 
 -- In the context that opens ------------------------------------------------------------------------
 
----@type table<string, orrery.Context> by the opener's key
+---@type table<string, orrery.Context|false> by the opener's key; false: it is being opened
 local held = {}
 
 link.on_dead(function(id)
     for key, ctx in pairs(held) do
-        if ctx.id == id then held[key] = nil end
+        if ctx and ctx.id == id then held[key] = nil end
     end
 end)
 
@@ -50,15 +50,24 @@ end
 ---@return orrery.HostInfo
 function M.hold(key, plan, questions)
     if questions then plan.ask = function(question) return ask_above(questions, question) end end
-    local ctx = context.open(plan)
-    held[key] = ctx
+    held[key] = false
+    local ok, ctx = pcall(context.open, plan)
+    local wanted = held[key] ~= nil
+    held[key] = ok and wanted and ctx or nil
+    if not ok then error(ctx, 0) end
+    if not wanted then
+        ctx:close()
+        Error.raise { code = "cancelled" }
+    end
     return ctx.id, ctx.route, ctx:info()
 end
 
---- The one that called is not interested any more: it may have missed what `hold` returned.
+--- The one that called is not interested any more: it may have missed what `hold` returned, or not wait for it.
 ---@param key string
 function M.drop(key)
-    if held[key] then held[key]:close() end
+    local ctx = held[key]
+    held[key] = nil
+    if ctx then ctx:close() end
 end
 
 -- In the context that asks for it ------------------------------------------------------------------

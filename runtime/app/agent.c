@@ -10,8 +10,9 @@
  *   agent --version
  *   agent QUESTION, with ORRERY_ASKPASS in the environment: agent_ask.c
  *
- * fds 0 and 1 belong to the protocol: they move away at once, stdin becomes /dev/null, and what user
- * code prints goes to stderr, which the parent shows.
+ * fds 0 and 1 belong to the protocol: they move away at once, and stdin becomes /dev/null. What user code
+ * prints travels as messages (call/text.h); what goes past that to fd 1 or 2 ends up on stderr, which the
+ * parent shows.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,12 +37,14 @@
 #include "mem.h"
 #include "node.h"
 #include "process.h"
+#include "text.h"
 #include "vm.h"
 
 #define END_MS 3000 /* for user code that does not see that the parent is gone */
 
 struct agent {
     struct node *node;
+    struct text_out *text;
     struct binding *binding;
     lua_State *L;
     struct loop_timer end;
@@ -82,7 +85,6 @@ take_stdio(const char *marker, struct err *err)
     if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
         dup2(null, STDOUT_FILENO);
     close(null);
-    setvbuf(stdout, NULL, _IOLBF, 0);
     if (n >= (int)sizeof line || hello_say(out, line, err) < 0)
         return NULL;
     return process_adopt(in, out);
@@ -143,8 +145,11 @@ run(const char *marker, const char *program)
     if (!t)
         goto fail;
     a.node = node_create_agent(&err);
+    if (!a.node)
+        goto fail;
+    a.text = text_out_create(node_router(a.node)); /* before Lua takes its streams */
     a.L = vm_new_state();
-    if (!a.node || !a.L)
+    if (!a.L)
         goto fail;
     if (agent_kind.ssh)
         node_use_ssh(a.node, agent_kind.ssh);
@@ -159,6 +164,7 @@ run(const char *marker, const char *program)
     }
     if (node_join(a.node, t, on_lost, &a, &err) < 0)
         goto fail;
+    text_out_start(a.text);
     status = serve(&a);
     goto out;
 fail:
@@ -171,6 +177,7 @@ out:
     if (a.L)
         lua_close(a.L);
     binding_destroy(a.binding);
+    text_out_destroy(a.text);
     node_destroy(a.node);
     return status;
 }

@@ -11,6 +11,7 @@
 
 static atomic_int level = LOG_WARN;
 static atomic_int fd = STDERR_FILENO;
+static bool (*_Atomic diverted)(int level, const char *line, size_t n);
 
 void
 log_set_level(int l)
@@ -47,9 +48,37 @@ make_printable(char *s)
 }
 
 void
+log_divert(bool (*fn)(int level, const char *line, size_t n))
+{
+    atomic_store(&diverted, fn);
+}
+
+/* `line` has room for a newline. A log that cannot be written is no reason to stop. */
+static void
+put(char *line, size_t n)
+{
+    line[n++] = '\n';
+    if (write(atomic_load_explicit(&fd, memory_order_relaxed), line, n) < 0)
+        return;
+}
+
+void
+log_pass(int l, const char *from, const char *line, size_t n)
+{
+    char text[1200];
+
+    if (l > log_level())
+        return;
+    snprintf(text, sizeof text - 1, "[%s] %.*s", from, (int)n, line);
+    make_printable(text);
+    put(text, strlen(text));
+}
+
+void
 log_write(int l, const char *area, const char *fmt, ...)
 {
     static const char *const names[] = {"error", "warn", "info", "debug", "trace"};
+    bool (*fn)(int, const char *, size_t);
     char line[1024];
     struct timespec now;
     struct tm tm;
@@ -69,8 +98,7 @@ log_write(int l, const char *area, const char *fmt, ...)
     va_end(ap);
     make_printable(line + text);
     n = strlen(line);
-    line[n++] = '\n';
-    /* A log that cannot be written is no reason to stop. */
-    if (write(atomic_load_explicit(&fd, memory_order_relaxed), line, n) < 0)
-        return;
+    fn = atomic_load_explicit(&diverted, memory_order_acquire);
+    if (!fn || !fn(l, line, n))
+        put(line, n);
 }

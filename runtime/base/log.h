@@ -8,6 +8,7 @@
 #define ORRERY_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "err.h"
 
@@ -17,6 +18,12 @@ enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_T
 void log_set_level(int level);
 int log_level(void);
 int log_open(const char *path, struct err *err) must_check;
+
+/* Lines go to fn from now on (NULL: not any more), without a newline; those for which it returns false go where
+ * they went. It is called on any thread, under any lock. Set before there are other threads, or for good. */
+void log_divert(bool (*fn)(int level, const char *line, size_t n));
+/* A line of another process's log, if it is of a level that this one shows. */
+void log_pass(int level, const char *from, const char *line, size_t n);
 
 /* For `area` use the layer or module: "stream", "ssh", "route". */
 void log_write(int level, const char *area, const char *fmt, ...) printf_like(3, 4);

@@ -4,13 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BUF_KEEP (64u << 10)
 
 static _Noreturn void
 out_of_memory(size_t n)
 {
-    fprintf(stderr, "orrery: out of memory (%zu bytes)\n", n);
+    dprintf(STDERR_FILENO, "orrery: out of memory (%zu bytes)\n", n); /* stderr may need some */
     abort();
 }
 

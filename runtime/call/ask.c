@@ -196,6 +196,7 @@ ask_forget(struct mailbox *mb)
     struct asker *a;
     struct posted *p;
 
+    ask_forget_inquiries(mb);
     pthread_mutex_lock(&lock);
     LIST_FOREACH(p, &questions, link)
         if (p->asker->mb == mb && !p->over) {

@@ -38,6 +38,9 @@ struct ask_options {
     const char *program; /* or NULL: as the environment says */
     /* For a command that is to be opened: */
     bool askpass;                      /* it asks by way of SSH_ASKPASS; see askpass.h */
+    bool prompts;                      /* it asks on its output, see prompter.h: */
+    bool share;                        /* what is right for one user is tried elsewhere */
+    const char *subject;               /* whose password, where its words do not say; or NULL */
     const char *password, *passphrase; /* for that, before anybody is asked; or NULL */
 };
 
@@ -57,7 +60,15 @@ int asker_ask(void *asker, const struct ssh_question *q, const atomic_bool *canc
     struct err *err) must_check;
 /* The script's answer to question `seq`; NULL: none, and why, or NULL. No-op if nobody waits for it. */
 void ask_answer(uint32_t seq, const char *answer, const char *why);
-/* The VM of this mailbox is gone: what it was asked has no answer. */
+/*
+ * A question of the script's own, which belongs to no opening: another context has it, for example. It is asked
+ * on a thread. Then a message goes to mb: handle HANDLE_ASK with src = 0, seq = the number returned; payload the
+ * answer, or FRAME_ERROR and pack: u8 -code, str why there is none. Copies what it is given.
+ */
+uint32_t ask_inquire(const struct ask_options *o, const struct ssh_question *q, struct mailbox *mb);
+/* The answer is not wanted any more; that there is none comes all the same. */
+void ask_retract(uint32_t seq);
+/* The VM of this mailbox is gone: what it was asked has no answer, and what it asks is not asked. */
 void ask_forget(struct mailbox *mb);
 /* Lets those who wait look at their `cancel` at once. */
 void ask_hurry(void);

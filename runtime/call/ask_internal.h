@@ -18,6 +18,9 @@ const char *ask_program_named(bool *first);
 int ask_program(const char *program, const struct ssh_question *q, const atomic_bool *cancel,
     char **answer, struct err *err) must_check;
 
+/* The part of ask_forget that is about inquiries: waits until their threads are done with the mailbox. */
+void ask_forget_inquiries(const struct mailbox *mb);
+
 /* A descriptor of the controlling terminal, if this process may read from it; or -1, and why not. */
 int ask_terminal_open(const char **why) must_check;
 /* Takes fd. ERR_CANCELLED: end of input instead of an answer. */

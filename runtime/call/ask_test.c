@@ -398,6 +398,54 @@ test_terminal_is_put_back(void **state)
     }
 }
 
+/* ---- questions of a script's own ---- */
+
+static uint32_t
+inquire(struct mailbox *mb, const char *program, const char *text)
+{
+    struct ask_options o = {.program = program};
+    struct ssh_question q = {.kind = SSH_ASK_PASSWORD,
+        .host = "web1",
+        .subject = "deploy@web1",
+        .text = text,
+        .detail = "",
+        .attempt = 1};
+
+    return ask_inquire(&o, &q, mb);
+}
+
+static void
+assert_outcome(struct mailbox *mb, uint32_t seq, uint8_t flags, const char *text)
+{
+    struct msg *m = mailbox_take(mb, clock_ms() + AWAIT_MS);
+
+    assert_non_null(m);
+    assert_int_equal(m->h.handle, HANDLE_ASK);
+    assert_int_equal(m->h.src, 0);
+    assert_int_equal(m->h.seq, seq);
+    assert_int_equal(m->h.flags, flags);
+    assert_non_null(memmem(msg_payload(m), m->h.length, text, strlen(text)));
+    msg_unref(m);
+}
+
+static void
+test_inquiry(void **state)
+{
+    struct mailbox *mb = mailbox_create(NULL);
+    uint32_t seq = inquire(mb, "/bin/echo", "42");
+
+    assert_outcome(mb, seq, 0, "42");
+    seq = inquire(mb, "/bin/false", "x");
+    assert_outcome(mb, seq, FRAME_ERROR, "the askpass program /bin/false gave no answer");
+    seq = inquire(mb, "/bin/sleep", "1000000");
+    ask_retract(seq);
+    assert_outcome(mb, seq, FRAME_ERROR, "cancelled");
+    inquire(mb, "/bin/sleep", "1000000");
+    inquire(mb, "/bin/sleep", "1000000");
+    ask_forget(mb);
+    mailbox_destroy(mb);
+}
+
 int
 main(void)
 {
@@ -410,6 +458,7 @@ main(void)
         cmocka_unit_test(test_nobody),
         cmocka_unit_test(test_terminal),
         cmocka_unit_test(test_terminal_is_put_back),
+        cmocka_unit_test(test_inquiry),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

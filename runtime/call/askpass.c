@@ -11,11 +11,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "ask_once.h"
 #include "askpass_text.h"
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
-#include "once.h"
 #include "pack.h"
 #include "thread.h"
 
@@ -48,11 +48,9 @@ struct askpass {
     atomic_bool cancel;    /* tells the thread */
     struct loop_work work; /* the thread is done */
 
-    char *last;     /* [T] the question before this one: the same again means that it was wrong */
-    int attempt;    /* [T] */
-    char *key;      /* [T] whose passphrase is this one's to settle (once.h), or NULL */
-    char *key_said; /* [T] a secret; what was said for it */
-    char *known;    /* [T] a secret; what was known for `last`, and given */
+    char *last;  /* [T] the question before this one: the same again means that it was wrong */
+    int attempt; /* [T] */
+    struct ask_once once; /* [T] passphrases */
 };
 
 /* ---- one question: on its thread ---- */
@@ -63,59 +61,12 @@ once_name(const char *path)
     return xasprintf("passphrase of %s", path);
 }
 
-/* Its passphrase was right, or it is left to others. */
-static void
-settle_key(struct askpass *a, bool right)
-{
-    if (!a->key)
-        return;
-    if (right && a->key_said)
-        once_known(a->key, a->key_said);
-    else
-        once_release(a->key);
-    free(a->key);
-    secret_free(a->key_said);
-    a->key = a->key_said = NULL;
-}
-
-static int
-ask_key(struct askpass *a, const struct ssh_question *q, char **answer, struct err *err)
-{
-    int rc = asker_ask(a->asker, q, &a->cancel, answer, err);
-
-    secret_free(a->key_said);
-    a->key_said = rc == 0 ? xstrdup(*answer) : NULL;
-    if (rc && !atomic_load(&a->cancel)) {
-        once_refused(a->key);
-        free(a->key);
-        a->key = NULL;
-    }
-    return rc;
-}
-
 static int
 ask_passphrase(struct askpass *a, const struct ssh_question *q, char **answer, struct err *err)
 {
     char *name = once_name(q->subject);
-    int rc = 0;
+    int rc = ask_once(&a->once, a->asker, name, q, &a->cancel, answer, err);
 
-    if (a->known) { /* it asks again */
-        once_forget(name, a->known);
-        secret_free(a->known);
-        a->known = NULL;
-    }
-    if (a->key && strcmp(a->key, name) == 0) {
-        free(name);
-        return ask_key(a, q, answer, err);
-    }
-    switch (once_claim(name, &a->cancel, answer)) {
-    case ONCE_MINE: a->key = name; return ask_key(a, q, answer, err);
-    case ONCE_KNOWN: a->known = xstrdup(*answer); break;
-    case ONCE_REFUSED:
-        rc = err_set(err, ERR_CANCELLED, "no passphrase was given for %s", q->subject);
-        break;
-    case ONCE_CANCELLED: rc = err_set(err, ERR_CANCELLED, "cancelled"); break;
-    }
     free(name);
     return rc;
 }
@@ -148,10 +99,8 @@ count_attempt(struct askpass *a, struct ssh_question *q, const char *text)
     q->attempt = a->attempt = same ? before + 1 : 1;
     if (same)
         return;
-    settle_key(
-        a, before < TRIES); /* ssh goes on to something else once it is right, or thrice wrong */
-    secret_free(a->known);
-    a->known = NULL;
+    /* ssh goes on to something else once it is right, or thrice wrong */
+    ask_once_settle(&a->once, before < TRIES);
     free(a->last);
     a->last = xstrdup(text);
 }
@@ -370,7 +319,7 @@ void
 askpass_right(struct askpass *a)
 {
     if (!a->asking)
-        settle_key(a, true);
+        ask_once_settle(&a->once, true);
 }
 
 void
@@ -385,7 +334,7 @@ askpass_stop(struct askpass *a)
         ask_hurry();
         pthread_join(a->thread, NULL);
     }
-    settle_key(a, false);
+    ask_once_settle(&a->once, false);
 }
 
 void
@@ -397,7 +346,6 @@ askpass_destroy(struct askpass *a)
     close(a->fd);
     for (size_t i = 0; a->environment[i]; i++)
         free(a->environment[i]);
-    secret_free(a->known);
     free(a->last);
     free(a->host);
     free(a);

@@ -43,7 +43,7 @@ report_failure(struct child *c, const struct err *why)
 
     if (c->reported)
         return;
-    pack_u8(&b, (uint8_t)-why->code);
+    pack_u8(&b, (uint8_t)-openreq_judge(c->request, why));
     pack_u8(&b, openreq_openssh_could(c->request));
     pack_str(&b, why->msg);
     openreq_pack_report(c->request, &b);
@@ -243,17 +243,20 @@ on_frame(struct stream *s, struct msg *m, void *arg)
 static void
 say(struct child *c)
 {
+    struct texts *texts = c->owner->texts;
+    char note[64];
+    int n;
+
     if (c->text_len && c->text[c->text_len - 1] == '\r') /* ssh(1) ends its lines as a terminal's */
         c->text_len--;
-    c->text[c->text_len] = '\0';
+    if (c->text_dropped) {
+        n = snprintf(note, sizeof note, "(%u lines of stderr were dropped here)", c->text_dropped);
+        if (texts_raw(texts, c->context, note, (size_t)n))
+            c->text_dropped = 0;
+    }
+    if (c->text_dropped || !texts_raw(texts, c->context, c->text, c->text_len))
+        c->text_dropped++;
     c->text_len = 0;
-    for (char *p = c->text; *p; p++) /* it may go to a terminal */
-        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 0x7f)
-            *p = '?';
-    if (c->owner->on_text)
-        c->owner->on_text(c->request->name, c->text, c->owner->text_arg);
-    else
-        fprintf(stderr, "[%s] %s\n", c->request->name, c->text);
 }
 
 /* stderr, in lines. What it says before the agent runs goes into the error, if there is one. */
@@ -267,7 +270,7 @@ on_text(struct stream *s, const char *p, size_t n, void *arg)
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        if (p[i] == '\n' || c->text_len == sizeof c->text - 1)
+        if (p[i] == '\n' || c->text_len == sizeof c->text)
             say(c);
         if (p[i] != '\n')
             c->text[c->text_len++] = p[i];
@@ -304,6 +307,7 @@ child_boot(struct child *c)
         .deferred = q->deferred};
 
     c->stream = stream_create(cs->loop, c->transport, &o, &events, c);
+    openreq_listen(q, cs->loop, c->stream);
     c->transport = NULL;
 }
 
@@ -450,19 +454,13 @@ children_open(
     return seq;
 }
 
-void
-children_on_text(struct children *cs, void (*fn)(const char *, const char *, void *), void *arg)
-{
-    cs->text_arg = arg;
-    cs->on_text = fn;
-}
-
 struct children *
-children_create(struct router *r)
+children_create(struct router *r, struct texts *texts)
 {
     struct children *cs = xcalloc(1, sizeof *cs);
 
     cs->router = r;
+    cs->texts = texts;
     cs->loop = router_loop(r);
     connect_pace_init(&cs->pace);
     loop_timer_init(&cs->more, cs->loop, on_more);

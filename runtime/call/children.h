@@ -11,11 +11,12 @@
 
 #include "images.h"
 #include "node.h"
+#include "text.h"
 
 struct children;
 
-/* `im` is borrowed and may be NULL as long as nothing is opened (children_set_images). */
-struct children *children_create(struct router *r);
+/* `texts` (borrowed) gets what children say on stderr. Images are borrowed, and set before anything is opened. */
+struct children *children_create(struct router *r, struct texts *texts);
 void children_set_images(struct children *cs, struct images *im);
 void children_use_ssh(struct children *cs, const struct ssh_library *ssh);
 /* Is there none, not even one that is being opened or is ending? Loop role. */
@@ -30,7 +31,5 @@ uint32_t children_open(
     struct children *cs, const struct open_options *o, struct mailbox *mb, struct err *err);
 void children_cancel(struct children *cs, uint32_t seq);
 void children_close(struct children *cs, uint32_t id, int64_t linger_ms);
-void children_on_text(
-    struct children *cs, void (*fn)(const char *name, const char *line, void *arg), void *arg);
 
 #endif

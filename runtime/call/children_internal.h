@@ -15,7 +15,7 @@
 #include "handshake.h"
 #include "openreq.h"
 
-#define TEXT_LINE 1024
+#define RAW_LINE 1024
 
 /*
  *      queued -> connecting -> booting -> greeting -> up
@@ -48,8 +48,9 @@ struct child {
     struct id_wait id_wait;  /* [L] then */
     struct context *context; /* [L] once it is up */
     pid_t guarded;           /* [L] its process group, where the guardian knows it, else 0 */
-    char text[TEXT_LINE];    /* [L] an unfinished line of stderr */
+    char text[RAW_LINE];     /* [L] an unfinished line of stderr */
     size_t text_len;
+    unsigned text_dropped; /* [L] lines, since the last that was taken */
 };
 
 TAILQ_HEAD(child_list, child);
@@ -69,8 +70,7 @@ struct children {
     struct guards guards;          /* [L] of commands that lead to children */
     bool closing;                  /* [L] */
     sem_t empty;                   /* posted when closing and the list is empty */
-    void (*on_text)(const char *, const char *, void *); /* [I] before the first is opened */
-    void *text_arg;
+    struct texts *texts;           /* [I] */
 };
 
 /* ---- children.c ---- */

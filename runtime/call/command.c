@@ -291,7 +291,7 @@ command_service_create(struct router *r)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->ended, &attr);
     pthread_condattr_destroy(&attr);
-    router_listen(r, HANDLE_RUN, HANDLE_FROM_PARENT, &ops, s);
+    must(router_listen(r, HANDLE_RUN, HANDLE_FROM_PARENT, &ops, s));
     return s;
 }
 

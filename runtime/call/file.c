@@ -158,7 +158,7 @@ file_service_create(struct router *r, bool may_serve)
     STAILQ_INIT(&s->jobs);
     TAILQ_INIT(&s->ready);
     TAILQ_INIT(&s->retry);
-    router_listen(r, HANDLE_FILE, HANDLE_FROM_PARENT, &requests, s);
+    must(router_listen(r, HANDLE_FILE, HANDLE_FROM_PARENT, &requests, s));
     s->reply = router_listen(r, 0, HANDLE_FROM_ANYONE, &answers, s);
     return s;
 }

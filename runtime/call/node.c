@@ -34,6 +34,7 @@ struct node {
     struct captures *captures;        /* [I] */
     struct keepers *keepers;          /* [I] */
     const struct ssh_library *ssh;    /* [I] before the first child is opened; or NULL */
+    struct texts *texts;              /* [I] */
     struct shared *modules;           /* [I] */
     char *agent_dir;                  /* [I] */
     char *agent_program;              /* [I] or NULL */
@@ -71,7 +72,8 @@ create(uint32_t self, const char *name, struct err *err)
     sem_init(&n->parted, 0, 0);
     n->held_fd = -1;
     n->router = router_create(n->loop, self, name);
-    n->children = children_create(n->router);
+    n->texts = texts_create(n->router, self == CONTEXT_CONTROLLER);
+    n->children = children_create(n->router, n->texts);
     n->captures = captures_create(n->loop);
     n->keepers = keepers_create(n->router);
     n->modules = shared_create(n->router, HANDLE_MODULE, HANDLE_FROM_ANYONE);
@@ -275,6 +277,7 @@ node_destroy(struct node *n)
         stream_unref(n->parent);
     }
     children_destroy(n->children);
+    texts_destroy(n->texts);
     shared_destroy(n->modules);
     loop_stop(n->loop);
     router_destroy(n->router);
@@ -305,6 +308,12 @@ struct captures *
 node_captures(struct node *n)
 {
     return n->captures;
+}
+
+struct texts *
+node_texts(struct node *n)
+{
+    return n->texts;
 }
 
 struct shared *
@@ -373,10 +382,4 @@ void
 node_close(struct node *n, uint32_t id, int64_t linger_ms)
 {
     children_close(n->children, id, linger_ms);
-}
-
-void
-node_on_text(struct node *n, void (*fn)(const char *, const char *, void *), void *arg)
-{
-    children_on_text(n->children, fn, arg);
 }

@@ -20,6 +20,7 @@
 #include "router.h"
 #include "shared.h"
 #include "ssh.h"
+#include "text.h"
 #include "transport.h"
 
 struct node;
@@ -47,6 +48,8 @@ void node_destroy(struct node *n);
 struct router *node_router(struct node *n);
 struct file_service *node_files(struct node *n);
 struct captures *node_captures(struct node *n);
+/* Where what children print goes. */
+struct texts *node_texts(struct node *n);
 /* HANDLE_MODULE: the questions of children, for whichever VM looks first. */
 struct shared *node_modules(struct node *n);
 
@@ -61,8 +64,9 @@ struct open_options {
     const char *name;  /* "web1" */
     const char *route; /* "ssh:web1" */
     /* One of the three: a command on this machine that becomes an agent by way of a shell (in its
-     * last argument {} stands for what `sh -c` is to run, which has no single quote in it), SSH, or
-     * neither: a local child. */
+     * last argument {} stands for what `sh -c` is to run, which has no single quote in it; or {^} for the
+     * same with ^ in the place of $; {mark} in an earlier one is for prompter.h), SSH, or neither: a local
+     * child. */
     const char *const *argv;
     const struct ssh_options *ssh; /* its `command` is filled in here */
     const char *const *program;    /* of a local child, and its arguments; NULL: the agent */
@@ -96,10 +100,5 @@ struct keepers *node_keepers(struct node *n);
 const struct ssh_library *node_ssh(struct node *n);
 /* Before node_join: the program to open children with, if it is not this process's own. */
 void node_use_agent(struct node *n, const char *path);
-
-/* Where the stderr of children goes, line by line. Called on the loop role. Default: to this
- * process's stderr, with the name in front. */
-void node_on_text(
-    struct node *n, void (*fn)(const char *name, const char *line, void *arg), void *arg);
 
 #endif

@@ -25,7 +25,7 @@
 
 struct fixture {
     struct node *node;
-    struct mailbox *mb;
+    struct mailbox *mb, *text;
     char dir[32];
     int fds;
 };
@@ -95,11 +95,6 @@ drop_agent(const char *dir)
 
 /* ---- fixture ---- */
 
-static void
-say_nothing(const char *name, const char *line, void *arg)
-{
-}
-
 static int
 setup(void **state)
 {
@@ -113,8 +108,9 @@ setup(void **state)
     put_agent(x->dir, FRAME_VERSION);
     x->mb = mailbox_create(NULL);
     x->node = node_create(x->dir, &err);
+    x->text = mailbox_create(NULL);
     if (x->node)
-        node_on_text(x->node, say_nothing, NULL);
+        texts_watch(node_texts(x->node), x->text);
     *state = x;
     return x->node ? 0 : -1;
 }
@@ -128,6 +124,7 @@ teardown(void **state)
     bool silent;
 
     node_destroy(x->node);
+    mailbox_destroy(x->text);
     silent = !mailbox_take(x->mb, 0);
     mailbox_destroy(x->mb);
     drop_agent(x->dir);

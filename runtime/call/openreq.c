@@ -9,7 +9,10 @@
 #include "mem.h"
 #include "pack.h"
 #include "process.h"
+#include "prompter.h"
 #include "ssh.h"
+
+enum { MARK_BYTES = 12 };
 
 /* Strings that live as long as the request; all are wiped when freed, secrets or not. */
 struct openreq_private {
@@ -20,9 +23,11 @@ struct openreq_private {
     const char *const *argv; /* NULL for SSH */
     const char *program;     /* what errors call it; NULL for SSH and local children */
     struct asker *asker;
-    struct ask_options ask;  /* its strings live as long as the request */
-    const char *helper;      /* the agent's program, as which the command asks */
-    struct askpass *askpass; /* NULL: the command asks nobody by way of us */
+    struct ask_options ask;        /* its strings live as long as the request */
+    const char *helper;            /* the agent's program, as which the command asks */
+    struct askpass *askpass;       /* NULL: the command asks nobody by way of us */
+    struct prompter *prompter;     /* NULL: it has no prompts */
+    char mark[2 * MARK_BYTES + 1]; /* in its prompt; "" where that is not ours to say */
     struct ssh_options ssh;
     struct ssh_report report;
     char how[512];
@@ -130,16 +135,47 @@ plan_local(struct openreq *q, const char *const *program)
     snprintf(q->p->how, sizeof q->p->how, "local process");
 }
 
+/* The word with `text` in the place of `field`; NULL if that is not in it. */
+static char *
+fill(struct openreq *q, const char *word, const char *field, const char *text)
+{
+    const char *at = strstr(word, field);
+
+    if (!at)
+        return NULL;
+    return keep(q, xasprintf("%.*s%s%s", (int)(at - word), word, text, at + strlen(field)));
+}
+
+/* The script in the last word; for who expands dollar signs on its way, with ^ for them. */
+static void
+fill_script(struct openreq *q, const char **last, const char *script)
+{
+    char *word = fill(q, *last, "{}", script), *plain;
+
+    if (!word) {
+        plain = keep(q, xstrdup(script));
+        for (char *p = plain; (p = strchr(p, '$'));)
+            *p = '^';
+        word = fill(q, *last, "{^}", plain);
+    }
+    if (word)
+        *last = word;
+}
+
 static void
 plan_command(struct openreq *q, const struct open_options *o, const char *script)
 {
-    const char **argv = copy_list(q, o->argv), **last = argv, *slash = strrchr(argv[0], '/'), *at;
+    const char **argv = copy_list(q, o->argv), **last = argv, *slash = strrchr(argv[0], '/');
 
-    while (last[1])
-        last++;
-    at = strstr(*last, "{}");
-    if (at)
-        *last = keep(q, xasprintf("%.*s%s%s", (int)(at - *last), *last, script, at + 2));
+    for (; last[1]; last++) {
+        char *word = o->ask.prompts && !*q->p->mark ? fill(q, *last, "{mark}", "") : NULL;
+
+        if (word) {
+            random_hex(q->p->mark, MARK_BYTES);
+            *last = fill(q, *last, "{mark}", q->p->mark);
+        }
+    }
+    fill_script(q, last, script);
     q->p->argv = argv;
     q->p->program = slash ? slash + 1 : argv[0];
     snprintf(q->p->how, sizeof q->p->how, "%s as a subprocess", q->p->program);
@@ -209,6 +245,7 @@ openreq_create(const struct open_options *o, const struct images *im, bool has_s
     q->p->ask = o->ask;
     q->p->ask.password = copy(q, o->ask.password);
     q->p->ask.passphrase = copy(q, o->ask.passphrase);
+    q->p->ask.subject = copy(q, o->ask.subject ? o->ask.subject : o->name);
     q->p->helper = copy(q, images_helper(im));
     if (!o->ssh && !o->argv) {
         const char *const agent[] = {images_native(im), NULL};
@@ -239,6 +276,7 @@ openreq_free(struct openreq *q)
     for (size_t i = 0; i < q->p->block_count; i++)
         free(q->p->blocks[i]);
     askpass_destroy(q->p->askpass);
+    prompter_destroy(q->p->prompter);
     asker_destroy(q->p->asker);
     free(q->p->strings);
     free(q->p->blocks);
@@ -317,13 +355,37 @@ wipe_secrets(const struct ssh_options *o)
 }
 
 void
+openreq_listen(struct openreq *q, struct loop *loop, struct stream *s)
+{
+    const struct ask_options *ask = &q->p->ask;
+    struct prompter_options o = {.loop = loop,
+        .asker = q->p->asker,
+        .host = q->name,
+        .program = q->p->program,
+        .mark = *q->p->mark ? q->p->mark : NULL,
+        .subject = ask->subject,
+        .password = ask->password,
+        .share = ask->share};
+
+    if (!ask->prompts || !q->p->program)
+        return;
+    q->p->prompter = prompter_create(&o);
+    prompter_listen(q->p->prompter, s);
+}
+
+int
+openreq_judge(const struct openreq *q, const struct err *why)
+{
+    return why->code == ERR_BOOTSTRAP && prompter_answered(q->p->prompter) ? ERR_AUTH : why->code;
+}
+
+void
 openreq_end_asking(struct openreq *q, bool right)
 {
-    if (!q->p->askpass)
-        return;
-    if (right)
+    if (q->p->askpass && right)
         askpass_right(q->p->askpass);
     askpass_stop(q->p->askpass);
+    prompter_stop(q->p->prompter, right);
     wipe(q->p->ask.password);
     wipe(q->p->ask.passphrase);
 }

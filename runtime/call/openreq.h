@@ -10,6 +10,7 @@
 #include "bootstrap.h"
 #include "images.h"
 #include "node.h"
+#include "stream.h"
 
 struct openreq {
     char *name, *route;
@@ -39,6 +40,11 @@ bool openreq_spawns(const struct openreq *q);
 int openreq_prepare(struct openreq *q, struct loop *loop, struct err *err) must_check;
 /* What takes its questions, or NULL. */
 struct askpass *openreq_askpass(const struct openreq *q);
+/* The stream is there: answers the command's prompts on it, if it has any. Loop role. */
+void openreq_listen(struct openreq *q, struct loop *loop, struct stream *s);
+/* The code for an opening that ended for this reason: of a command that was given a password, and ended
+ * without a word of the stub's, ERR_AUTH. */
+int openreq_judge(const struct openreq *q, const struct err *why);
 /* It asks no more: it is in, so what it was given was right; or it is gone. Wipes what was for it. */
 void openreq_end_asking(struct openreq *q, bool right);
 /* Connects or spawns, once: whatever comes of it, secrets are wiped then. `cancel` ends it early. Returns

@@ -47,15 +47,15 @@ struct loop {
     uint64_t taken;             /* [r] how often the role was taken */
     struct waiter_list waiters; /* [r] threads that sleep, the latest first */
     uint64_t crowded_until;     /* [r] clock_ns: more than one thread waits these days */
-    uint64_t asked;             /* [r] clock_ns: when a thread last began to wait, background ones apart */
-    bool wanted;                /* [r] the broker is to take the role as soon as it is free */
-    bool resting;               /* [r] the broker sleeps until somebody rings */
-    atomic_uint bell;           /* [a] the broker's futex while it does not run the loop */
-    atomic_bool stay;           /* [a] waiting threads leave the role to the broker */
-    atomic_llong spin_ns;       /* [a] */
-    atomic_int cpus;            /* [a] that this process may run on */
-    pthread_t broker;           /* [I] after loop_start */
-    bool started;               /* [I] between loop_start and loop_stop */
+    uint64_t asked;   /* [r] clock_ns: when a thread last began to wait, background ones apart */
+    bool wanted;      /* [r] the broker is to take the role as soon as it is free */
+    bool resting;     /* [r] the broker sleeps until somebody rings */
+    atomic_uint bell; /* [a] the broker's futex while it does not run the loop */
+    atomic_bool stay; /* [a] waiting threads leave the role to the broker */
+    atomic_llong spin_ns; /* [a] */
+    atomic_int cpus;      /* [a] that this process may run on */
+    pthread_t broker;     /* [I] after loop_start */
+    bool started;         /* [I] between loop_start and loop_stop */
 };
 
 /* ---- loop.c; all on the loop role, but loop_pending ---- */

@@ -31,8 +31,9 @@
 #include "loop_internal.h"
 #include "thread.h"
 
-#define ATTEND_NS 1000000    /* how long the loop may be without anybody */
-#define CROWD_NS 10000000    /* for how long waiters are remembered: several at once, or in the foreground */
+#define ATTEND_NS 1000000 /* how long the loop may be without anybody */
+#define CROWD_NS \
+    10000000 /* for how long waiters are remembered: several at once, or in the foreground */
 #define LOOK_ALL_NS 200000   /* how long spinning threads look at one descriptor alone */
 #define SPIN_NS 50000        /* what waking another CPU costs twice on a small virtual machine */
 #define SPIN_MAX_BACKOFF 256 /* waits between two tries where spinning does not help */

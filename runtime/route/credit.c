@@ -9,13 +9,6 @@
 #include "pack.h"
 #include "router_internal.h"
 
-/* Takes what a sender counted: values for a call, or for a receiver. Answers are no flow. */
-bool
-credit_counts(const struct frame_header *h)
-{
-    return flow_leads_to(h->handle) && !(h->flags & (FRAME_DEAD | FRAME_ERROR));
-}
-
 struct msg *
 credit_message(uint32_t handle, uint32_t bytes)
 {
@@ -46,16 +39,51 @@ credit_give(struct router *r, uint32_t peer, uint32_t handle, uint32_t bytes)
     context_unref(c);
 }
 
-static void
-give_back(void *arg, uint32_t peer, uint32_t handle, uint32_t bytes)
+struct msg *
+credit_refusal(uint32_t handle, int code)
 {
-    credit_give(arg, peer, handle, bytes);
+    struct buf b = {0};
+    struct msg *m;
+
+    pack_u32(&b, handle);
+    pack_u8(&b, (uint8_t)-code);
+    m = pack_msg(HANDLE_CLOSED, &b);
+    buf_fini(&b);
+    return m;
+}
+
+void
+credit_refuse(struct router *r, uint32_t peer, uint32_t handle, int code)
+{
+    struct context *c;
+
+    if (peer == r->self) {
+        flows_refused(r->flows, peer, handle, code);
+        return;
+    }
+    c = router_context(r, peer);
+    if (!c)
+        return;
+    if (router_send(c, credit_refusal(handle, code), NULL) < 0)
+        log_debug(
+            "route", "context %u does not hear that %s is closed", peer, frame_handle_name(handle));
+    context_unref(c);
+}
+
+/* Reserved handles close with their process, which is noticed otherwise. */
+static void
+part(void *arg, uint32_t peer, uint32_t handle, uint32_t bytes)
+{
+    if (handle >= HANDLE_DYNAMIC)
+        credit_refuse(arg, peer, handle, ERR_CLOSED);
+    else if (bytes > 0)
+        credit_give(arg, peer, handle, bytes);
 }
 
 void
 credit_close(struct router *r, uint32_t handle)
 {
-    flows_close(r->flows, handle, give_back, r);
+    flows_close(r->flows, handle, part, r);
 }
 
 void
@@ -64,6 +92,12 @@ router_credit(struct router *r, uint32_t peer, uint32_t handle, uint32_t bytes)
     bytes = flows_take(r->flows, peer, handle, bytes);
     if (bytes > 0)
         credit_give(r, peer, handle, bytes);
+}
+
+void
+router_credit_all(struct router *r, uint32_t handle)
+{
+    credit_close(r, handle);
 }
 
 void
@@ -79,6 +113,23 @@ credit_arrived(struct router *r, struct msg *m)
         count(messages_dropped);
     else
         flows_credit(r->flows, m->h.src, handle, bytes);
+    msg_unref(m);
+}
+
+void
+credit_refusal_arrived(struct router *r, struct msg *m)
+{
+    struct unpack u;
+    uint32_t handle;
+    int code;
+
+    unpack_init(&u, msg_payload(m), m->h.length);
+    handle = unpack_u32(&u);
+    code = -unpack_u8(&u);
+    if (unpack_done(&u, "CLOSED", NULL) < 0 || (code != ERR_CLOSED && code != ERR_DENIED))
+        count(messages_dropped);
+    else
+        flows_refused(r->flows, m->h.src, handle, code);
     msg_unref(m);
 }
 

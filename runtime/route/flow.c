@@ -25,6 +25,7 @@ struct flow {
     unsigned refs;         /* [f] one for being in the table */
     bool listed;           /* [f] */
     atomic_llong bytes; /* [a] sent, or received, and not credited; changes upwards under no lock */
+    atomic_int refused; /* [a] a code, or 0 */
     struct waiting_list waiting; /* [f] */
 };
 
@@ -224,6 +225,16 @@ flow_admit(struct flow *f, uint32_t bytes, struct mailbox *mb)
     return fits;
 }
 
+int
+flow_refusal(struct flow *f)
+{
+    int code = atomic_load_explicit(&f->refused, memory_order_relaxed);
+
+    if (code && code != ERR_CLOSED)
+        atomic_compare_exchange_strong(&f->refused, &code, 0);
+    return code;
+}
+
 /* Lock held. Never below 0: a peer may say what it likes. */
 static uint32_t
 reduce(struct flow *f, uint32_t bytes)
@@ -281,6 +292,22 @@ flows_credit(struct flows *fs, uint32_t peer, uint32_t handle, uint32_t bytes)
     pthread_mutex_unlock(&fs->lock);
 }
 
+void
+flows_refused(struct flows *fs, uint32_t peer, uint32_t handle, int code)
+{
+    struct flow *f;
+
+    pthread_mutex_lock(&fs->lock);
+    f = find(fs->out, peer, handle);
+    if (f) {
+        atomic_store(&f->refused, code);
+        atomic_store(&f->bytes, 0);
+        tell(f);
+        forget_if_idle(f);
+    }
+    pthread_mutex_unlock(&fs->lock);
+}
+
 /* ---- receiving ---- */
 
 bool
@@ -294,6 +321,19 @@ flows_receive(struct flows *fs, uint32_t peer, uint32_t handle, uint32_t bytes)
     fine = atomic_fetch_add(&f->bytes, bytes) < (long long)FLOW_FLOOD;
     pthread_mutex_unlock(&fs->lock);
     return fine;
+}
+
+uint64_t
+flows_waiting(struct flows *fs, uint32_t peer, uint32_t handle)
+{
+    uint64_t bytes;
+    struct flow *f;
+
+    pthread_mutex_lock(&fs->lock);
+    f = find(fs->in, peer, handle);
+    bytes = f ? (uint64_t)atomic_load(&f->bytes) : 0;
+    pthread_mutex_unlock(&fs->lock);
+    return bytes;
 }
 
 uint32_t
@@ -338,6 +378,5 @@ flows_close(struct flows *fs, uint32_t handle,
 
     for (int i = 0; i < BUCKETS; i++)
         while (take_out(fs, &fs->in[i], handle, &peer, &bytes))
-            if (bytes > 0)
-                fn(arg, peer, handle, bytes);
+            fn(arg, peer, handle, bytes);
 }

@@ -123,7 +123,9 @@ test_receive(void **state)
 {
     struct fixture *x = *state;
 
+    assert_int_equal(flows_waiting(x->flows, PEER, HANDLE), 0);
     assert_true(flows_receive(x->flows, PEER, HANDLE, 1000));
+    assert_int_equal(flows_waiting(x->flows, PEER, HANDLE), 1000);
     assert_int_equal(flows_take(x->flows, PEER, HANDLE, 600), 600);
     assert_int_equal(flows_take(x->flows, PEER, HANDLE, 600), 400); /* no more than came in */
     assert_int_equal(flows_take(x->flows, PEER, HANDLE, 600), 0);
@@ -168,11 +170,33 @@ test_close(void **state)
     assert_true(flows_receive(x->flows, PEER + 2, HANDLE, 0));
     assert_true(flows_receive(x->flows, PEER, HANDLE + 1, 40));
     flows_close(x->flows, HANDLE, on_owed, &o);
-    assert_int_equal(o.calls, 2);
-    assert_int_equal(o.peers, 2 * PEER + 1);
+    assert_int_equal(o.calls, 3);
+    assert_int_equal(o.peers, 3 * PEER + 3);
     assert_int_equal(o.bytes, 30);
     assert_int_equal(flows_take(x->flows, PEER, HANDLE, 10), 0);
     assert_int_equal(flows_take(x->flows, PEER, HANDLE + 1, 40), 40);
+}
+
+/* Who waits for room looks again, and learns why there is none. */
+static void
+test_refused(void **state)
+{
+    struct fixture *x = *state;
+    struct flow *f = flow_open(x->flows, PEER, HANDLE);
+
+    flows_refused(x->flows, PEER, HANDLE + 1, ERR_CLOSED);
+    assert_int_equal(flow_refusal(f), 0);
+    assert_true(flow_admit(f, FLOW_WINDOW, x->mb));
+    assert_false(flow_admit(f, 1, x->mb));
+    flows_refused(x->flows, PEER, HANDLE, ERR_DENIED);
+    assert_told(x, PEER, HANDLE);
+    assert_int_equal(flow_refusal(f), ERR_DENIED);
+    assert_int_equal(flow_refusal(f), 0); /* it may be allowed by now */
+    assert_true(flow_admit(f, 1, x->mb));
+    flows_refused(x->flows, PEER, HANDLE, ERR_CLOSED);
+    assert_int_equal(flow_refusal(f), ERR_CLOSED);
+    assert_int_equal(flow_refusal(f), ERR_CLOSED);
+    flow_unref(f);
 }
 
 /* ---- threads that share a flow ---- */
@@ -243,6 +267,7 @@ main(void)
         with_flows(test_receive),
         with_flows(test_flood),
         with_flows(test_close),
+        with_flows(test_refused),
         with_flows(test_threads),
     };
 

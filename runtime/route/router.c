@@ -267,11 +267,13 @@ lookup(struct router *r, uint32_t number)
     return found;
 }
 
-/* Who sent it may go on sending. */
+/* Who sent it hears of it, or may go on sending. */
 static void
 refuse_here(struct router *r, struct msg *m, const struct err *why)
 {
-    if (credit_counts(&m->h))
+    if (flow_counts(&m->h) && why->code == ERR_NO_HANDLE && m->h.handle >= HANDLE_DYNAMIC)
+        credit_refuse(r, m->h.src, m->h.handle, ERR_CLOSED);
+    else if (flow_counts(&m->h))
         credit_give(r, m->h.src, m->h.handle, flow_cost(m->h.length));
     router_refuse(r, m, why);
 }
@@ -286,6 +288,10 @@ router_deliver(struct router *r, struct msg *m)
     m->h.flags &= (uint8_t)~FRAME_TRANSIT;
     if (m->h.handle == HANDLE_CREDIT) {
         credit_arrived(r, m);
+        return;
+    }
+    if (m->h.handle == HANDLE_CLOSED) {
+        credit_refusal_arrived(r, m);
         return;
     }
     found = lookup(r, m->h.handle);
@@ -305,7 +311,7 @@ router_deliver(struct router *r, struct msg *m)
         refuse_here(r, m, &why);
         return;
     }
-    if ((found.policy & HANDLE_WINDOW) && !credit_admits(r, m))
+    if ((found.policy & HANDLE_WINDOW) && flow_counts(&m->h) && !credit_admits(r, m))
         msg_unref(m);
     else
         found.ops->message(r, m, found.arg);
@@ -365,6 +371,16 @@ router_send(struct context *c, struct msg *m, struct err *err)
     return stream_send(c->stream, m, err);
 }
 
+int
+router_send_for(
+    struct router *r, const struct context *src, uint32_t dst, struct msg *m, struct err *err)
+{
+    m->h.dst = dst;
+    m->h.src = src->id;
+    m->h.auth = src->via;
+    return stream_send(r->parent, m, err);
+}
+
 void
 router_reply(struct router *r, const struct frame_header *to, struct msg *m)
 {
@@ -408,12 +424,15 @@ router_listen(struct router *r, uint32_t number, enum handle_policy policy,
         taken = false;
         LIST_FOREACH(other, &r->handles[h->number % ROUTER_BUCKETS], link)
             taken = taken || other->number == h->number;
-        must(!number || !taken);
-    } while (taken);
-    LIST_INSERT_HEAD(&r->handles[h->number % ROUTER_BUCKETS], h, link);
+    } while (taken && !number);
     number = h->number;
+    if (!taken)
+        LIST_INSERT_HEAD(&r->handles[number % ROUTER_BUCKETS], h, link);
     pthread_mutex_unlock(&r->lock);
-    return number;
+    if (!taken)
+        return number;
+    free(h);
+    return 0;
 }
 
 /* Lock held. */

@@ -117,6 +117,9 @@ void router_lost(struct router *r, struct stream *s, const struct err *why);
 /* Sends m (taken) to c: fills dst, src (self) and auth (self); the rest is the caller's. A message
  * to this process itself goes to its handle on the loop role. Any thread. */
 int router_send(struct context *c, struct msg *m, struct err *err) must_check;
+/* The same in the name of `src`, a context below this one, to one that is not below. Any thread. */
+int router_send_for(struct router *r, const struct context *src, uint32_t dst, struct msg *m,
+    struct err *err) must_check;
 /* Answers the message `to`: handle = to.reply, seq = to.seq, dst = to.src. Takes m. Silently dropped
  * where to.reply is 0; a lost peer is no error here, since it wants no answer. Any thread. */
 void router_reply(struct router *r, const struct frame_header *to, struct msg *m);
@@ -131,6 +134,9 @@ struct flows *router_flows(struct router *r);
 /* Of what `peer` sent to a handle with HANDLE_WINDOW so many bytes (flow_cost) were taken. Any thread. */
 void router_credit(struct router *r, uint32_t peer, uint32_t handle, uint32_t bytes);
 
+/* The same for all that was sent to a handle by anyone, and not taken. */
+void router_credit_all(struct router *r, uint32_t handle);
+
 /* Posts m (taken), which came in for this process, to a mailbox that has a loop. A child that has filled
  * it is not read until there is room again. Loop role. */
 void router_post(struct router *r, struct mailbox *mb, struct msg *m);
@@ -141,6 +147,10 @@ void router_post(struct router *r, struct mailbox *mb, struct msg *m);
  * ancestor's child by way of which `a` is reached. ERR_DEAD if one of them is not below this context. Any
  * thread. */
 int router_allow(struct router *r, uint32_t a, uint32_t b, struct err *err) must_check;
+
+/* May `a` have come by what only `b` gives away? Not where they are below different children of this context,
+ * and were never allowed to talk. Any thread. */
+bool router_may_know(struct router *r, uint32_t a, uint32_t b);
 
 /* ---- handles ---- */
 
@@ -157,8 +167,8 @@ struct handle_ops {
     void (*dead)(struct router *r, struct context *c, const struct err *why, void *arg);
 };
 
-/* Listens on handle `number`, or on a new dynamic one if it is 0; returns the number. Dynamic numbers are
- * random, so that a context knows only those that it was given. ops and arg outlive the handle. Any
+/* Listens on handle `number`, or on a new dynamic one if it is 0; returns the number, 0 where somebody listens
+ * on it already. Dynamic numbers are random, so that a context knows only those that it was given. ops and arg outlive the handle. Any
  * thread. */
 uint32_t router_listen(struct router *r, uint32_t number, enum handle_policy policy,
     const struct handle_ops *ops, void *arg);

@@ -94,8 +94,6 @@ void router_announce(struct router *r, struct context *c, const struct err *why)
 
 /* ---- credit.c ---- */
 
-/* Is a message with this header part of a flow, by what its sender knows? */
-bool credit_counts(const struct frame_header *h);
 /* Counts a message for a handle with a window. False: its sender floods; it was cut off if it is a
  * child. Loop role. */
 bool credit_admits(struct router *r, const struct msg *m);
@@ -103,8 +101,14 @@ bool credit_admits(struct router *r, const struct msg *m);
 struct msg *credit_message(uint32_t handle, uint32_t bytes);
 /* Tells a sender that so much was taken. Any thread. */
 void credit_give(struct router *r, uint32_t peer, uint32_t handle, uint32_t bytes);
-/* Nobody listens on the handle any more: senders get back what was not taken. */
+/* Nobody listens on the handle any more: its senders are told. */
 void credit_close(struct router *r, uint32_t handle);
+/* A CLOSED message, without its addresses. */
+struct msg *credit_refusal(uint32_t handle, int code);
+/* Tells a sender that nothing of what it sends there is taken, ERR_CLOSED or ERR_DENIED. Any thread. */
+void credit_refuse(struct router *r, uint32_t peer, uint32_t handle, int code);
+/* A CLOSED message for this process. Takes m. Loop role. */
+void credit_refusal_arrived(struct router *r, struct msg *m);
 /* A CREDIT message for this process. Takes m. Loop role. */
 void credit_arrived(struct router *r, struct msg *m);
 

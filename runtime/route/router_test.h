@@ -216,13 +216,13 @@ link_hear(struct link *l)
     return m;
 }
 
-/* The next that is not credit. */
+/* The next that is not about flows. */
 static inline struct msg *
 link_answer(struct link *l)
 {
     struct msg *m = link_hear(l);
 
-    while (m->h.handle == HANDLE_CREDIT) {
+    while (m->h.handle == HANDLE_CREDIT || m->h.handle == HANDLE_CLOSED) {
         msg_unref(m);
         m = link_hear(l);
     }

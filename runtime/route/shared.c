@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "mem.h"
 
 struct member {
@@ -71,7 +72,7 @@ shared_create(struct router *r, uint32_t handle, enum handle_policy policy)
     pthread_mutex_init(&s->lock, NULL);
     LIST_INIT(&s->members);
     TAILQ_INIT(&s->queue);
-    router_listen(r, handle, policy, &ops, s);
+    must(router_listen(r, handle, policy, &ops, s));
     return s;
 }
 

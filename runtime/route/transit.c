@@ -103,6 +103,20 @@ router_allow(struct router *r, uint32_t a, uint32_t b, struct err *err)
     return 0;
 }
 
+bool
+router_may_know(struct router *r, uint32_t a, uint32_t b)
+{
+    struct context *from, *of;
+    bool may;
+
+    pthread_mutex_lock(&r->lock);
+    from = router_find(r, a);
+    of = router_find(r, b);
+    may = !of || !of->via || !from || !from->via || from->via == of->via || find_allowed(r, a, b);
+    pthread_mutex_unlock(&r->lock);
+    return may;
+}
+
 size_t
 router_disallow(struct router *r, uint32_t id, uint32_t **others)
 {
@@ -145,7 +159,7 @@ may_cross(struct router *r, const struct frame_header *h)
 {
     bool may;
 
-    if (h->handle < HANDLE_DYNAMIC && h->handle != HANDLE_CREDIT)
+    if (h->handle < HANDLE_DYNAMIC && h->handle != HANDLE_CREDIT && h->handle != HANDLE_CLOSED)
         return false;
     pthread_mutex_lock(&r->lock);
     may = find_allowed(r, h->src, h->dst) != NULL;
@@ -178,13 +192,30 @@ return_credit(struct router *r, struct stream *from, const struct frame_header *
 {
     struct msg *m;
 
-    if (from == r->parent || !credit_counts(h))
+    if (from == r->parent || !flow_counts(h))
         return;
     m = credit_message(h->handle, h->flags & FRAME_MORE ? h->length : flow_cost(h->length));
     m->h.dst = h->src;
     m->h.src = h->dst;
     if (stream_send(from, m, NULL) < 0)
         log_debug("route", "context %u gets no credit back", h->src);
+}
+
+/* The same for one that may not go where it was to go: who sent it is told, in the name of who was to get it. */
+static void
+return_refusal(struct router *r, struct stream *from, const struct frame_header *h)
+{
+    struct msg *m;
+
+    if (!flow_counts(h) || h->handle < HANDLE_DYNAMIC || (h->flags & FRAME_MORE)) {
+        return_credit(r, from, h);
+        return;
+    }
+    m = credit_refusal(h->handle, ERR_DENIED);
+    m->h.dst = h->src;
+    m->h.src = h->dst;
+    if (stream_send(from, m, NULL) < 0)
+        log_debug("route", "context %u is not told that it may not send", h->src);
 }
 
 /* Sends on with the header as it is; what cannot go is answered or dropped. Takes m. */
@@ -323,7 +354,7 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
         if (router_warns(r))
             log_warn("route", "%s to context %u: siblings may not talk", stream_name(s), m->h.dst);
         err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
-        return_credit(r, s, &m->h);
+        return_refusal(r, s, &m->h);
         router_refuse(r, m, &why);
     } else {
         forward(r, s, m);

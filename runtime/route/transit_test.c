@@ -326,6 +326,46 @@ test_siblings(void **state)
 }
 
 /* The end of one is told to the other, which may wait for an answer; and it ends what was allowed. */
+/* Who may not send, or sends to what is closed, is told. */
+static void
+test_refused_sender(void **state)
+{
+    struct hub *x = *state;
+    struct link *l = &x->links[0];
+    static const uint32_t dst[] = {3, 1};
+    static const int codes[] = {ERR_DENIED, ERR_CLOSED};
+
+    for (int i = 0; i < 2; i++) {
+        struct unpack u;
+        struct msg *m;
+
+        link_say(l, (struct frame_header){.dst = dst[i], .src = 2, .handle = 5000});
+        m = link_hear(l);
+        assert_int_equal(m->h.handle, HANDLE_CLOSED);
+        assert_int_equal(m->h.src, dst[i]);
+        assert_int_equal(m->h.dst, 2);
+        unpack_init(&u, msg_payload(m), m->h.length);
+        assert_int_equal(unpack_u32(&u), 5000);
+        assert_int_equal(-unpack_u8(&u), codes[i]);
+        msg_unref(m);
+    }
+}
+
+static void
+test_may_know(void **state)
+{
+    struct hub *x = *state;
+    struct err err;
+
+    assert_true(router_may_know(x->router, 2, 2));
+    assert_true(router_may_know(x->router, 2, 1));
+    assert_true(router_may_know(x->router, 1, 2));  /* what is above is believed */
+    assert_true(router_may_know(x->router, 2, 99)); /* there is no harm in what is not there */
+    assert_false(router_may_know(x->router, 2, 3));
+    assert_int_equal(router_allow(x->router, 3, 2, &err), 0);
+    assert_true(router_may_know(x->router, 2, 3));
+}
+
 static void
 test_lost_sibling(void **state)
 {
@@ -530,6 +570,8 @@ main(void)
         as_controller(test_pieces_to_nobody),
         as_controller(test_lost_with_pieces),
         as_controller(test_siblings),
+        as_controller(test_refused_sender),
+        as_controller(test_may_know),
         as_controller(test_lost_sibling),
         as_agent(test_hears_of_lost_sibling),
         as_controller(test_one_turn),

@@ -21,6 +21,7 @@ struct bootstrap {
     const struct bootstrap_image *image; /* asked for and not taken yet */
     size_t uploaded;
     int needs;
+    bool spoke;          /* the stub, or the agent */
     char directory[256]; /* where the last image went to */
 };
 
@@ -253,6 +254,7 @@ on_line(struct bootstrap *b, char *line, struct err *err)
     const char *word = next_word(&line);
     struct buf shown = {0};
 
+    b->spoke = true;
     if (strcmp(word, "agent") == 0)
         return on_agent(b, err);
     if (strcmp(word, "need") == 0)
@@ -344,6 +346,12 @@ bootstrap_rest(struct bootstrap *b, size_t *n)
 {
     *n = buf_len(&b->in);
     return *n ? buf_head(&b->in) : (const void *)"";
+}
+
+bool
+bootstrap_spoke(const struct bootstrap *b)
+{
+    return b->spoke;
 }
 
 size_t

@@ -72,6 +72,8 @@ const void *bootstrap_rest(struct bootstrap *b, size_t *n);
  * "no answer for 30 s"), then what was tried, then the noise, one line, cut to fit. */
 void bootstrap_explain(
     struct bootstrap *b, const char *why, const char *stderr_text, struct err *err);
+/* Has the stub, or the agent, said a line? Before that, whatever runs there is not ours yet. */
+bool bootstrap_spoke(const struct bootstrap *b);
 /* Bytes of image asked for so far (0 on a warm cache). */
 size_t bootstrap_uploaded(const struct bootstrap *b);
 

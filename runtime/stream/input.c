@@ -9,6 +9,22 @@
 
 #define READ_BATCH 16 /* reads in one pass: other streams want their turn */
 
+/* A piece of what came before the agent. */
+static void
+tell_listener(struct stream *s, bool on_stderr, const char *p, size_t n)
+{
+    stream_listener fn = s->listener;
+
+    if (!fn || s->state != BOOTING)
+        return;
+    if (bootstrap_spoke(s->bootstrap)) {
+        s->listener = NULL;
+        fn(s->listener_arg, false, NULL, 0);
+    } else {
+        fn(s->listener_arg, on_stderr, p, n);
+    }
+}
+
 /* A piece of the far side's stderr. */
 static void
 hear(struct stream *s, const char *text, size_t n)
@@ -24,6 +40,7 @@ hear(struct stream *s, const char *text, size_t n)
     for (size_t i = 0; i < n; i++) /* it is for one line of an error */
         s->words[keep + i] = (unsigned char)text[i] < ' ' ? ' ' : text[i];
     s->words[keep + n] = '\0';
+    tell_listener(s, true, text, n);
     if (s->events->text)
         s->events->text(s, text, n, s->arg);
 }
@@ -105,8 +122,10 @@ static void
 boot(struct stream *s, const void *p, size_t n)
 {
     struct err err = {0};
+    enum bootstrap_state state = bootstrap_feed(s->bootstrap, p, n, &err);
 
-    switch (bootstrap_feed(s->bootstrap, p, n, &err)) {
+    tell_listener(s, false, p, n);
+    switch (state) {
     case BOOTSTRAP_WAIT: break;
     case BOOTSTRAP_SEND:
         pthread_mutex_lock(&s->lock);

@@ -45,8 +45,7 @@ stream_flush(struct stream *s)
         return;
     rc = t->ops->flush(t);
     if (rc == 0)
-        rc =
-            s->state == BOOTING ? outq_write_image(&s->out, t) : outq_write(&s->out, t, &s->others);
+        rc = s->state == BOOTING ? outq_write_boot(&s->out, t) : outq_write(&s->out, t, &s->others);
     s->broken = rc < 0;
     s->blocked = rc == OUTQ_FULL || (rc >= 0 && t->ops->wants_write(t));
 }

@@ -44,12 +44,21 @@ set_bytes(struct outq *q, size_t bytes)
     atomic_store_explicit(&q->bytes, bytes, memory_order_relaxed);
 }
 
+/* There may have been a secret in it. */
+static void
+wipe_head(struct outq *q)
+{
+    if (q->head.data)
+        explicit_bzero(q->head.data, q->head.cap);
+}
+
 void
 outq_fini(struct outq *q)
 {
     for (int i = 0; i < OUTQ_CLASSES; i++)
         msg_queue_clear(&q->lanes[i].messages);
-    buf_fini(&q->image_size);
+    wipe_head(q);
+    buf_fini(&q->head);
     outq_init(q);
 }
 
@@ -296,23 +305,29 @@ outq_write(struct outq *q, struct transport *t, const atomic_int *others)
 }
 
 void
+outq_add_answer(struct outq *q, const char *text, size_t n)
+{
+    buf_append(&q->head, text, n);
+}
+
+void
 outq_add_image(struct outq *q, const struct bootstrap_image *image)
 {
     q->image = image;
     q->image_sent = 0;
-    buf_printf(&q->image_size, "%zu\n", image->size);
+    buf_printf(&q->head, "%zu\n", image->size);
 }
 
 int
-outq_write_image(struct outq *q, struct transport *t)
+outq_write_boot(struct outq *q, struct transport *t)
 {
-    while (q->image) {
-        bool head = buf_len(&q->image_size) > 0;
+    while (q->image || buf_len(&q->head)) {
+        bool head = buf_len(&q->head) > 0;
         struct iovec iov;
         ssize_t n;
 
         if (head)
-            iov = (struct iovec){buf_head(&q->image_size), buf_len(&q->image_size)};
+            iov = (struct iovec){buf_head(&q->head), buf_len(&q->head)};
         else
             iov = (struct iovec){(uint8_t *)(uintptr_t)q->image->data + q->image_sent,
                 q->image->size - q->image_sent};
@@ -321,11 +336,14 @@ outq_write_image(struct outq *q, struct transport *t)
         n = t->ops->write(t, &iov, 1);
         if (n < 0)
             return n == -EAGAIN ? OUTQ_FULL : (int)n;
-        q->image_total += (uint64_t)n;
+        if (q->image)
+            q->image_total += (uint64_t)n;
         if (head)
-            buf_consume(&q->image_size, (size_t)n);
+            buf_consume(&q->head, (size_t)n);
         else
             q->image_sent += (size_t)n;
+        if (head && !buf_len(&q->head))
+            wipe_head(q);
         if (!head && q->image_sent == q->image->size)
             q->image = NULL;
         if ((size_t)n < iov.iov_len)

@@ -1,5 +1,6 @@
 /*
- * What waits to be written on a stream: an image for the far stub while it boots, messages after.
+ * What waits to be written on a stream: answers to prompts and an image for the far stub while it boots,
+ * messages after.
  *
  * Messages wait in three lanes. Urgent ones go before normal ones and these before bulk, but a frame that
  * has begun is finished first. Inside a lane they keep their order. A payload above FRAME_PIECE goes as
@@ -39,7 +40,8 @@ struct outq {
     atomic_size_t bytes;     /* that wait in the lanes */
     size_t urgent;           /* of them in the urgent one */
     const struct bootstrap_image *image; /* borrowed, or NULL */
-    struct buf image_size;               /* the line in front of it */
+    struct buf
+        head; /* text in front of it: its size, or the answer to a prompt; wiped once written */
     size_t image_sent;
     uint64_t image_total; /* bytes of all images so far */
 };
@@ -64,6 +66,8 @@ outq_empty(const struct outq *q)
 }
 /* Takes a sealed message of which `sent` bytes are gone already (0 unless the queue is empty). */
 void outq_add(struct outq *q, struct msg *m, size_t sent);
+/* Queues text for whoever asks before the stub runs. */
+void outq_add_answer(struct outq *q, const char *text, size_t n);
 /* Queues an image. One at a time. */
 void outq_add_image(struct outq *q, const struct bootstrap_image *image);
 
@@ -78,6 +82,7 @@ enum outq_result {
 /* Writes as much as goes. `others`: how many threads wait for the lock. The negative errno of a transport
  * that is finished. */
 int outq_write(struct outq *q, struct transport *t, const atomic_int *others);
-int outq_write_image(struct outq *q, struct transport *t);
+/* The same for what goes out while the stream boots. */
+int outq_write_boot(struct outq *q, struct transport *t);
 
 #endif

@@ -230,6 +230,25 @@ stream_hold_deadline(struct stream *s, bool hold)
     }
 }
 
+void
+stream_listen(struct stream *s, stream_listener fn, void *arg)
+{
+    s->listener = fn;
+    s->listener_arg = arg;
+}
+
+void
+stream_answer(struct stream *s, const char *text, size_t n)
+{
+    if (s->state != BOOTING || bootstrap_spoke(s->bootstrap))
+        return;
+    pthread_mutex_lock(&s->lock);
+    outq_add_answer(&s->out, text, n);
+    stream_flush(s);
+    pthread_mutex_unlock(&s->lock);
+    stream_settle(s);
+}
+
 struct stream *
 stream_create(struct loop *loop, struct transport *t, const struct stream_options *o,
     const struct stream_events *events, void *arg)

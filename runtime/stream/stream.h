@@ -98,6 +98,17 @@ void stream_wait_for(struct stream *s, struct stream *target);
  * nothing once the agent is there. Loop role only. */
 void stream_hold_deadline(struct stream *s, bool hold);
 
+/*
+ * What a command says that stands in front of the stub, sudo for example: has each piece told to fn, on the
+ * loop role, until the stub speaks (then it gets NULL, once) or fn is changed to NULL. fn may not close the
+ * stream. Loop role only.
+ */
+typedef void (*stream_listener)(void *arg, bool on_stderr, const char *p, size_t n);
+void stream_listen(struct stream *s, stream_listener fn, void *arg);
+/* Writes to that command. Nothing where the stub has spoken. The copy here is overwritten when it is gone.
+ * Loop role only. */
+void stream_answer(struct stream *s, const char *text, size_t n);
+
 /* Changes keepalive_ms. Loop role only. */
 void stream_keepalive(struct stream *s, int64_t ms);
 

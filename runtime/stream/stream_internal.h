@@ -54,6 +54,8 @@ struct stream {
     int64_t heard;                  /* [L] clock_ms of the last input */
     struct framer framer;           /* [L] */
     struct bootstrap *bootstrap;    /* [L] */
+    stream_listener listener;       /* [L] or NULL */
+    void *listener_arg;             /* [L] */
     struct err why;                 /* [s] set on closing */
     char words[LAST_WORDS + 1];     /* [L] end of the far side's stderr */
 

@@ -42,6 +42,7 @@ static const char warm[] = /**/
     "done;";
 
 static const char tools[] = /**/
+    "(: >/dev/null)||{ echo \"$_m fail there is no /dev/null\";exit 1;};"
     "_u=$(umask);umask 077;"
     /* How to read exactly n bytes, although reads come short; it may not stop when a disk is full. */
     "_h=\"head -c \";echo|$_h 1 >/dev/null 2>&1||_h=\"dd bs=1 count=\";"
@@ -63,10 +64,15 @@ static const char receiving[] = /**/
     "trap _c 0;trap \"exit 1\" 1 2 13 15;";
 
 /* _o makes $_d, or finds it made, and goes into it if it is ours and private: group and others have
- * no access (setgid and sticky say nothing about that). _e is why not. */
+ * no access (setgid and sticky say nothing about that). _e is why not. Behind sudo or su the environment may
+ * name a home or a cache of somebody else, in which root could make a directory, but must not. */
 static const char make_cached[] = /**/
     "_i=$(id -u 2>/dev/null);"
-    "_o(){ _e=$(mkdir -p \"${_d%/*}\" 2>&1&&mkdir -m 700 \"$_d\" 2>&1);";
+    "_o(){ _e=\"not ours\";"
+    "case $_d in */orrery)"
+    "_p=$_d;until [ -e \"$_p/\" ];do _p=${_p%/*};done;[ -O \"$_p/\" ]||return 1;;"
+    "esac;"
+    "_e=$(mkdir -p \"${_d%/*}\" 2>&1&&mkdir -m 700 \"$_d\" 2>&1);";
 static const char make_private[] = /**/
     "_o(){ _e=$(mkdir -m 700 \"$_d\" 2>&1)||return 1;";
 static const char make_check[] = /**/
@@ -92,7 +98,9 @@ static const char upload[] = /**/
     "_q=$_d;"
     /* cat, because a shell's own echo does not say why a write failed. */
     "_e=$({ echo :|cat >$_t&&chmod 700 $_t;} 2>&1)||{ _s \"${_e##*: }\";continue;};"
-    "./$_t </dev/null 2>/dev/null||{ _s noexec;continue;};"
+    /* A busybox needs /proc to run a script without an interpreter's name. */
+    "./$_t </dev/null 2>/dev/null||if [ -e /proc/self/exe ];then false;else [ -x $_t ];fi||"
+    "{ _s noexec;continue;};"
     "echo \"$_m need $(uname -s) $(uname -m) $_g $_d\";"
     "read -r _n||exit 1;"
     /* The second cat drains what could not be written, so that the next candidate's image starts

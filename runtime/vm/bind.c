@@ -10,12 +10,12 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
-#include "pack.h"
 #include "scan.h"
 #include "values.h"
 #include "vm_private.h"
 
 #define CONTEXT_TYPE "orrery.context"
+#define ANCESTORS_MAX 64
 
 static struct vm *
 self(lua_State *L)
@@ -101,6 +101,29 @@ core_parent(lua_State *L)
     return 1;
 }
 
+/* ancestors() -> ids, nearest first */
+static int
+core_ancestors(lua_State *L)
+{
+    uint32_t ids[ANCESTORS_MAX];
+    uint32_t n = router_ancestors(self(L)->router, ids, ANCESTORS_MAX);
+
+    luaL_checkstack(L, (int)n, "ancestors");
+    for (uint32_t i = 0; i < n; i++)
+        lua_pushnumber(L, ids[i]);
+    return (int)n;
+}
+
+/* may_know(id, id) -> bool: may the first have got a sender of the second? See router_may_know */
+static int
+core_may_know(lua_State *L)
+{
+    lua_pushboolean(L,
+        router_may_know(
+            self(L)->router, (uint32_t)luaL_checknumber(L, 1), (uint32_t)luaL_checknumber(L, 2)));
+    return 1;
+}
+
 /* allow(id, id) -> true: the two children may send to each other's receivers */
 static int
 core_allow(lua_State *L)
@@ -167,6 +190,24 @@ message_of_values(lua_State *L, int first, uint32_t handle, int *results)
     return m;
 }
 
+/* Pushes why a message may not go; returns how many. */
+static int
+not_admitted(lua_State *L, int why)
+{
+    struct err err;
+
+    if (why != CREDIT_FULL) {
+        err_set(&err, why,
+            why == ERR_CLOSED
+                ? "the receiver was closed"
+                : "what was sent there before was refused on its way: see orrery.allow");
+        return vm_push_err(L, &err);
+    }
+    lua_pushnil(L);
+    lua_pushliteral(L, "full");
+    return 2;
+}
+
 /* Takes m. */
 static int
 send_message(lua_State *L, struct context *c, struct msg *m, uint32_t seq, bool wants_reply)
@@ -174,17 +215,17 @@ send_message(lua_State *L, struct context *c, struct msg *m, uint32_t seq, bool 
     struct vm *vm = self(L);
     bool values = has_values(vm, m);
     struct err err;
+    int why;
 
     m->h.seq = seq;
     if (wants_reply) /* a cancellation names the call as the call did */
         m->h.reply = values || m->h.handle == HANDLE_CANCEL ? vm->answers : vm->handle;
     else
         m->lazy = values;
-    if (!credit_admit(vm, c, m)) {
+    why = credit_admit(vm, c, m);
+    if (why != CREDIT_FINE) {
         msg_unref(m);
-        lua_pushnil(L);
-        lua_pushliteral(L, "full");
-        return 2;
+        return not_admitted(L, why);
     }
     if (router_send(c, m, &err) < 0)
         return vm_push_err(L, &err);
@@ -192,8 +233,8 @@ send_message(lua_State *L, struct context *c, struct msg *m, uint32_t seq, bool 
     return 1;
 }
 
-/* send(context, handle, seq, payload, wants_reply) -> true; nil, "full": wait for CREDIT from there, with
- * the handle as seq, and try again */
+/* send(context, handle, seq, payload, wants_reply, is_error) -> true; nil, "full": wait for CREDIT from there,
+ * with the handle as seq, and try again */
 static int
 core_send(lua_State *L)
 {
@@ -202,7 +243,11 @@ core_send(lua_State *L)
     uint32_t seq = (uint32_t)luaL_checknumber(L, 3);
     struct msg *m = message_from(L, 4, handle);
 
-    return m ? send_message(L, c, m, seq, lua_toboolean(L, 5)) : too_large(L, lua_objlen(L, 4));
+    if (!m)
+        return too_large(L, lua_objlen(L, 4));
+    if (lua_toboolean(L, 6))
+        m->h.flags = FRAME_ERROR;
+    return send_message(L, c, m, seq, lua_toboolean(L, 5));
 }
 
 /* send_values(context, handle, seq, wants_reply, value...) -> as send; or false, and nothing is sent, where
@@ -378,7 +423,7 @@ core_scan(lua_State *L)
     return 2;
 }
 
-/* listen(handle or 0, from_parent) -> handle */
+/* listen(handle or 0, from_parent) -> handle; nothing where another thread of this process has it */
 static int
 core_listen(lua_State *L)
 {
@@ -389,7 +434,8 @@ core_listen(lua_State *L)
     if (handle == HANDLE_NONE || handle == HANDLE_CALL)
         policy |= HANDLE_WINDOW;
     handle = vm_listen(vm, handle, (enum handle_policy)policy);
-
+    if (!handle)
+        return 0;
     vm_note_handle(vm, handle);
     lua_pushnumber(L, handle);
     return 1;
@@ -417,70 +463,13 @@ core_credit(lua_State *L)
     return 0;
 }
 
-/* ---- fields of C's payloads ---- */
-
-/* pack(format, ...) -> string; format: 1 u8, 4 u32, 8 u64, s string */
+/* hold(handle, id): that context may send there, and is to hear when nobody listens any more */
 static int
-core_pack(lua_State *L)
+core_hold(lua_State *L)
 {
-    const char *f = luaL_checkstring(L, 1);
-    struct buf b = {0};
-    size_t n;
-
-    /* Everything is checked before anything is allocated, since a check may jump. */
-    for (int i = 0; f[i]; i++)
-        if (f[i] == 's')
-            luaL_checkstring(L, i + 2);
-        else
-            luaL_checknumber(L, i + 2);
-    for (int i = 0; f[i]; i++) {
-        if (f[i] == 's') {
-            const char *s = lua_tolstring(L, i + 2, &n);
-
-            pack_bytes(&b, s, n);
-        } else if (f[i] == '8') {
-            pack_u64(&b, (uint64_t)lua_tonumber(L, i + 2));
-        } else if (f[i] == '4') {
-            pack_u32(&b, (uint32_t)lua_tonumber(L, i + 2));
-        } else {
-            pack_u8(&b, (uint8_t)lua_tonumber(L, i + 2));
-        }
-    }
-    lua_pushlstring(L, b.data ? (const char *)buf_head(&b) : "", buf_len(&b));
-    buf_fini(&b);
-    return 1;
-}
-
-/* unpack(format, string) -> values, or nothing where the string is not of that form. * is the rest. */
-static int
-core_unpack(lua_State *L)
-{
-    const char *f = luaL_checkstring(L, 1);
-    size_t n;
-    const char *s = luaL_checklstring(L, 2, &n);
-    struct unpack u;
-    int top = lua_gettop(L);
-
-    luaL_checkstack(L, (int)strlen(f), "unpack");
-    unpack_init(&u, s, n);
-    for (; *f; f++) {
-        if (*f == 's') {
-            const char *p = unpack_bytes(&u, &n);
-
-            lua_pushlstring(L, p, n);
-        } else if (*f == '*') {
-            lua_pushlstring(L, (const char *)u.p, unpack_left(&u));
-            u.p = u.end;
-        } else {
-            lua_pushnumber(L,
-                *f == '8'       ? (lua_Number)unpack_u64(&u)
-                    : *f == '4' ? (lua_Number)unpack_u32(&u)
-                                : (lua_Number)unpack_u8(&u));
-        }
-    }
-    if (unpack_done(&u, "unpack", NULL) < 0)
-        return 0;
-    return lua_gettop(L) - top;
+    (void)flows_receive(router_flows(self(L)->router), (uint32_t)luaL_checknumber(L, 2),
+        (uint32_t)luaL_checknumber(L, 1), 0);
+    return 0;
 }
 
 /* ---- the rest ---- */
@@ -534,7 +523,9 @@ static const luaL_Reg functions[] = {
     {"self", core_self},
     {"below", core_below},
     {"parent", core_parent},
+    {"ancestors", core_ancestors},
     {"allow", core_allow},
+    {"may_know", core_may_know},
     {"send", core_send},
     {"send_values", core_send_values},
     {"reply", core_reply},
@@ -546,8 +537,9 @@ static const luaL_Reg functions[] = {
     {"listen", core_listen},
     {"unlisten", core_unlisten},
     {"credit", core_credit},
-    {"pack", core_pack},
-    {"unpack", core_unpack},
+    {"hold", core_hold},
+    {"pack", vm_core_pack},
+    {"unpack", vm_core_unpack},
     {"stats", vm_core_stats},
     {"counters", vm_core_counters},
     {"now", core_now},
@@ -572,6 +564,8 @@ static const struct {
     {"CANCEL", HANDLE_CANCEL},
     {"MODULE", HANDLE_MODULE},
     {"FILE", HANDLE_FILE},
+    {"SERVICE", HANDLE_SERVICE},
+    {"TEXT", HANDLE_TEXT},
 };
 
 void

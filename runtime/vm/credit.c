@@ -68,11 +68,19 @@ flow_of(struct vm *vm, uint32_t peer, uint32_t handle)
     return vm->credit->slots[i].flow;
 }
 
-bool
+int
 credit_admit(struct vm *vm, const struct context *to, const struct msg *m)
 {
-    return !flow_leads_to(m->h.handle) ||
-        flow_admit(flow_of(vm, to->id, m->h.handle), flow_cost(m->h.length), vm->mailbox);
+    struct flow *f;
+    int why;
+
+    if (!flow_counts(&m->h))
+        return CREDIT_FINE;
+    f = flow_of(vm, to->id, m->h.handle);
+    why = flow_refusal(f);
+    if (why)
+        return why;
+    return flow_admit(f, flow_cost(m->h.length), vm->mailbox) ? CREDIT_FINE : CREDIT_FULL;
 }
 
 static struct debt *
@@ -110,7 +118,7 @@ credit_owe(struct vm *vm, const struct msg *m)
 {
     struct debt *d;
 
-    if (!flow_leads_to(m->h.handle) || m->h.handle == vm->handle || m->h.handle == vm->answers)
+    if (!flow_counts(&m->h) || m->h.handle == vm->handle || m->h.handle == vm->answers)
         return;
     d = debt_of(vm, m->h.handle, m->h.src);
     d->bytes += flow_cost(m->h.length);

@@ -19,13 +19,19 @@ struct vm {
 
 struct credit *credit_create(void);
 void credit_destroy(struct vm *vm);
-/* May m go? It is counted then. If not, the mailbox gets HANDLE_CREDIT when it is worth to try again. */
-bool credit_admit(struct vm *vm, const struct context *to, const struct msg *m);
+/* May m go? CREDIT_FINE: it is counted. CREDIT_FULL: the mailbox gets HANDLE_CREDIT when it is worth to try
+ * again. Else the code of why not. */
+enum { CREDIT_FINE = 0, CREDIT_FULL = 1 };
+int credit_admit(struct vm *vm, const struct context *to, const struct msg *m);
 /* m was taken out of the mailbox. */
 void credit_owe(struct vm *vm, const struct msg *m);
 /* The script has taken what came for a receiver: pays the senders, where that is worth a message. `all`:
  * everything, for a handle that goes. */
 void credit_pay(struct vm *vm, uint32_t handle, bool all);
+
+/* fields.c */
+int vm_core_pack(lua_State *L);
+int vm_core_unpack(lua_State *L);
 
 /* stats.c */
 int vm_core_stats(lua_State *L);

@@ -94,11 +94,14 @@ frame_handle_name(uint32_t handle)
     case HANDLE_THREAD: return "THREAD";
     case HANDLE_ASK: return "ASK";
     case HANDLE_KEEP: return "KEEP";
+    case HANDLE_CLOSED: return "CLOSED";
     case HANDLE_CALL: return "CALL";
     case HANDLE_CANCEL: return "CANCEL";
     case HANDLE_MODULE: return "MODULE";
     case HANDLE_RUN: return "RUN";
     case HANDLE_FILE: return "FILE";
+    case HANDLE_SERVICE: return "SERVICE";
+    case HANDLE_TEXT: return "TEXT";
     default: snprintf(text, sizeof text, "#%u", handle); return text;
     }
 }

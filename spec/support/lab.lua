@@ -232,6 +232,24 @@ function lab.exec(host, cmd)
     return command(lab.name, "exec", host, unpack(cmd))
 end
 
+--- Makes a program here that runs one of the same name on an isolated host, as one of its users, without SSH.
+---@param host string
+---@param user string
+---@param path string where to put it; its last part is the program's name
+---@param setting string? variables for it: "LANG=de_DE.UTF-8 A=1"
+---@return string path
+function lab.program(host, user, path, setting)
+    local init = slurp(lab.file("host/" .. host .. "/init")):match("%d+")
+    local file = assert(io.open(path, "w"))
+    file:write(("#!/bin/sh\nexec env -i PATH=$PATH LANG=C.UTF-8 nsenter -t %s -m -u -i -n -p -r -w -- runuser -u %s -- "
+        .. "env HOME=%s USER=%s LOGNAME=%s %s %s \"$@\"\n"):format(init, user,
+        user == "root" and "/root" or "/home/" .. user, user, user,
+        setting or "", path:match("[^/]*$")))
+    file:close()
+    assert(lab.run { "chmod", "755", path } == 0)
+    return path
+end
+
 --- The configuration for `ssh -F`, with a block for every host.
 ---@return string path
 function lab.ssh_config()

@@ -365,12 +365,12 @@ describe("a call", function()
             assert.are.equal(7, same:call(function() return 7 end))
         end)
 
-        it("says that a child has no agents to open children with", function()
-            local err = remote.failure(ctx.call, ctx, function()
-                return require("orrery").localhost { name = "inner" }.name
+        it("opens contexts there", function()
+            local sum = ctx:call(function()
+                local inner = require("orrery").localhost { name = "inner" }
+                return inner:call(function(a, b) return a + b end, 1, 2)
             end)
-            assert.are.equal("bootstrap", err.code)
-            assert.matches("no agents to open children with", err.message)
+            assert.are.equal(3, sum)
         end)
     end)
 

@@ -69,15 +69,17 @@ describe("a receiver that does not read", function()
             grown(32)
         end)
 
-        it("lets it go on when it is closed", function()
+        it("wakes it when it is closed", function()
             local to = open_there()
             local task = orrery.spawn(function()
                 for _ = 1, 400 do to:send(CHUNK) end
-                return "sent"
             end)
             is_limit_of_time(task, 0.2)
             target.ctx:call(function() _G.idle:close() end)
-            assert.are.equal("sent", task:get(10))
+            local ok, err = pcall(task.get, task, 10)
+            assert.is_false(ok)
+            assert.are.equal("closed", err.code)
+            assert.are.equal(target.ctx.name, err.context)
         end)
 
         it("can be given up on", function()

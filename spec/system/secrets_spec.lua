@@ -53,6 +53,17 @@ local function enter(host, opts)
     end
 end
 
+local function become(opts)
+    opts.program, opts.ask = dir .. "/sudo", false
+    local ok, err = pcall(orrery.sudo, opts)
+    if ok then
+        contexts[#contexts + 1] = err
+        print("h1", "ok", err:call("os.time") > 0)
+    else
+        print("h1", err.code, err:format())
+    end
+end
+
 local function log_in()
     enter("h1", { user = "secretive", password = secret "password" })
     enter("h2", { user = "secretive", password = secret "password" }) -- keyboard-interactive
@@ -64,6 +75,9 @@ local function log_in()
     enter("h1", { transport = "openssh", user = "secretive", password = secret "password" })
     enter("h1", { transport = "openssh", user = "secretive", password = secret "wrong password" })
     enter("h1", { transport = "openssh", identity = dir .. "/key_locked", passphrase = secret "passphrase" })
+    become { password = secret "password" }
+    become { password = secret "wrong password" }
+    become { password = secret "wrong password" .. "\n" }
     enter("h1", { identity = dir .. "/key_plain", password = { secret "password" } })
     enter("h1", { pasword = secret "password" })
 end
@@ -136,6 +150,8 @@ describe("a secret", function()
         remote.write(here .. "/secret kept", KEPT)
         make_keys()
         make_accounts()
+        lab.exec("h1", "echo 'secretive ALL=(ALL:ALL) ALL' >>/etc/sudoers")
+        lab.program("h1", "secretive", here .. "/sudo")
         remote.write(here .. "/script.lua", SCRIPT)
         lines = assert(io.popen(("echo $$; exec %s run -vvv --log %s/log %s/script.lua %s %s 2>%s/stderr </dev/null")
             :format(program, here, here, here, lab.ssh_config(), here)))
@@ -150,6 +166,7 @@ describe("a secret", function()
     teardown(function()
         remote.write(here .. "/go", "")
         lines:close()
+        lab.exec("h1", "sed -i '/^secretive/d' /etc/sudoers")
         remote.remove(here)
     end)
 
@@ -167,9 +184,9 @@ describe("a secret", function()
             oks = oks + (outcome == "ok" and 1 or 0)
             codes[#codes + 1] = host .. " " .. outcome
         end
-        assert.are.equal(6, oks, said)
+        assert.are.equal(7, oks, said)
         assert.are.same({ "h1 ok", "h2 ok", "h1 ok", "h1 ok", "h1 auth", "h2 auth", "h1 credentials", "h1 ok",
-            "h1 auth", "h1 ok", "h1 option", "h1 option" }, codes)
+            "h1 auth", "h1 ok", "h1 ok", "h1 auth", "h1 option", "h1 option", "h1 option" }, codes)
     end)
 
     it("is in no error, no counter, and nothing else that is printed", function()

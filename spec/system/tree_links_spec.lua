@@ -15,6 +15,17 @@ local function chain(depth)
     return list
 end
 
+--- Its link is closed when it ends, a moment before its process is gone.
+local function ended(pid)
+    remote.eventually("the end of process " .. pid, function() return not remote.alive(pid) end)
+end
+
+--- Whoever waits for a killed process may see the end of its link first, on a busy machine.
+local function assert_killed(text, before)
+    assert.is_truthy(text == (before or "") .. "was killed by signal 9 (Killed)"
+        or text == (before or "") .. "closed its output, though it still runs", text)
+end
+
 local function route_of(depth)
     local parts = {}
     for i = 1, depth do parts[i] = "local:c" .. i end
@@ -53,9 +64,7 @@ describe("a link that dies", function()
                     assert.are.equal("dead", err.code)
                     assert.are.equal("c" .. i, err.context)
                     assert.are.equal(route_of(i), err.route)
-                    local text = "was killed by signal 9 (Killed)"
-                    if i > link then text = ("lost with %s: %s"):format(route_of(link), text) end
-                    assert.are.equal(text, err.message)
+                    assert_killed(err.message, i > link and ("lost with %s: "):format(route_of(link)))
                 end
                 local late = remote.failure(list[i].call, list[i], "os.time")
                 assert.are.equal("dead", late.code)
@@ -89,7 +98,7 @@ describe("a link that dies", function()
         end
         list[2]:close()
         for i = 2, 3 do assert.are.equal("closed", outcome(calls[i]).code) end
-        for i = 2, 3 do assert.is_false(remote.alive(list[i]:info().pid)) end
+        for i = 2, 3 do ended(list[i]:info().pid) end
         assert.is_false(calls[1]:done())
         assert.are.equal(1, list[1]:call(function() return 1 end))
         list[1]:close()
@@ -193,44 +202,41 @@ describe("contexts beside each other", function()
         end, y.id)
         x:call(function() end)
         remote.kill(y:info().pid)
-        assert.are.equal("was killed by signal 9 (Killed)", heard:get(10))
+        assert_killed(heard:get(10))
         pcall(full.get, full, 10)
         assert.is_true(full:done())
         x:close()
     end)
 end)
 
--- 10 children with 10 children each, and so on: as many as this machine's memory permits.
+-- 10 children with 10 children each, which have 10 each.
 describe("a thousand contexts", function()
     it("come up, answer, and go", function()
         local memory = tonumber(remote.slurp("/proc/meminfo"):match("MemAvailable:%s*(%d+)")) / 1024
-        local third = memory > (remote.sanitized and 60000 or 6000) and 10 or 1
-        if third < 10 then pending("1,110 contexts need more memory: 210 here") end
+        local needed = remote.sanitized and 60000 or 6000
+        if memory < needed then return pending(("1,110 contexts need %d MB of memory"):format(needed)) end
         local ten = {}
         for i = 1, 10 do ten[i] = i end
-        local function ten_of(parent, count)
+        local function ten_of(parent)
             return orrery.map(ten, function(i)
-                if i > count then return false end
                 local opts = { name = tostring(i) }
                 return parent and parent:localhost(opts) or orrery.localhost(opts)
             end)
         end
-        local tree, all = ten_of(nil, 10), {}
+        local tree, all = ten_of(nil), {}
         local function keep(list)
-            for _, ctx in ipairs(list) do
-                if ctx then all[#all + 1] = ctx end
-            end
+            for _, ctx in ipairs(list) do all[#all + 1] = ctx end
             return list
         end
         keep(tree)
         local level = {}
-        for i, list in ipairs(orrery.map(tree, function(ctx) return ten_of(ctx, 10) end)) do
+        for i, list in ipairs(orrery.map(tree, function(ctx) return ten_of(ctx) end)) do
             level[i] = keep(list)
         end
         orrery.each(level, { limit = 2 }, function(list)
-            for _, ctx in ipairs(list) do keep(ten_of(ctx, third)) end
+            for _, ctx in ipairs(list) do keep(ten_of(ctx)) end
         end)
-        assert.are.equal(110 + 100 * third, #all)
+        assert.are.equal(1110, #all)
         local ids = orrery.map(all, function(ctx)
             return (ctx:call(function() return require("orrery.core").self() end))
         end)
@@ -251,7 +257,7 @@ describe("a thousand contexts", function()
                 assert.are.equal(1, results[i])
             end
         end
-        assert.are.equal(11 + 10 * third, behind)
+        assert.are.equal(111, behind)
         assert.are.equal(#all - behind, answered)
         orrery.each(tree, function(ctx) ctx:close(20) end)
         for _, ctx in ipairs(all) do assert.is_nil(orrery.context(ctx.id)) end

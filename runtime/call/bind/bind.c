@@ -174,8 +174,8 @@ bind_get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->kept_password = get_bool(L, t, "kept_password");
 }
 
-/* asking = {nobody, script, depth, program, askpass, password, passphrase, keeper, keeper_handle}: see
- * call/ask.h */
+/* asking = {nobody, script, depth, program, askpass, prompts, share, subject, password, passphrase, keeper,
+ * keeper_handle}: see call/ask.h */
 struct ask_options
 bind_get_asking(lua_State *L, int t)
 {
@@ -190,6 +190,9 @@ bind_get_asking(lua_State *L, int t)
         ask.depth = get_int(L, asking, "depth");
         ask.program = get_string(L, asking, "program");
         ask.askpass = get_bool(L, asking, "askpass");
+        ask.prompts = get_bool(L, asking, "prompts");
+        ask.share = get_bool(L, asking, "share");
+        ask.subject = get_string(L, asking, "subject");
         ask.password = get_string(L, asking, "password");
         ask.passphrase = get_string(L, asking, "passphrase");
         ask.keeper = (struct ask_keeper){.router = node_router(node(L)),
@@ -252,6 +255,35 @@ core_answer_question(lua_State *L)
     return 0;
 }
 
+/* inquire(kind, echo, attempt, host, subject, text, detail, {program, depth} or nil) -> seq */
+static int
+core_inquire(lua_State *L)
+{
+    struct ssh_question q = {.kind = (enum ssh_question_kind)luaL_checkint(L, 1),
+        .echo = lua_toboolean(L, 2),
+        .attempt = luaL_checkint(L, 3),
+        .host = luaL_checkstring(L, 4),
+        .subject = luaL_checkstring(L, 5),
+        .text = luaL_checkstring(L, 6),
+        .detail = luaL_checkstring(L, 7)};
+    struct ask_options o = {0};
+
+    if (lua_istable(L, 8)) {
+        o.program = get_string(L, 8, "program");
+        o.depth = get_int(L, 8, "depth");
+    }
+    lua_pushnumber(L, ask_inquire(&o, &q, mailbox(L)));
+    return 1;
+}
+
+/* retract(seq) */
+static int
+core_retract(lua_State *L)
+{
+    ask_retract((uint32_t)luaL_checknumber(L, 1));
+    return 0;
+}
+
 /* close(id, linger seconds): a context below; the end comes as a DEAD message */
 static int
 core_close(lua_State *L)
@@ -299,6 +331,29 @@ core_take_question(lua_State *L)
     lua_pushlstring(L, (const char *)msg_payload(m), m->h.length);
     msg_unref(m);
     return 4;
+}
+
+/* ---- text ---- */
+
+/* watch_text(yes): what children print comes as TEXT messages, str name, then for each line u8 stream, str line;
+ * credit(TEXT) says that it was taken */
+static int
+core_watch_text(lua_State *L)
+{
+    if (lua_toboolean(L, 1))
+        texts_watch(node_texts(node(L)), mailbox(L));
+    else
+        texts_unwatch(node_texts(node(L)), mailbox(L));
+    return 0;
+}
+
+/* raw_text_taken(src, seq): of such a message with the flag ERROR, instead of that */
+static int
+core_raw_text_taken(lua_State *L)
+{
+    texts_raw_taken(
+        node_texts(node(L)), (uint32_t)luaL_checknumber(L, 1), (uint32_t)luaL_checknumber(L, 2));
+    return 0;
 }
 
 /* ---- settings ---- */
@@ -366,10 +421,14 @@ binding_create(lua_State *L, struct node *n)
         {"open", core_open},
         {"cancel_open", core_cancel_open},
         {"answer_question", core_answer_question},
+        {"inquire", core_inquire},
+        {"retract", core_retract},
         {"close", core_close},
         {"capture", core_capture},
         {"serve_modules", core_serve_modules},
         {"take_question", core_take_question},
+        {"watch_text", core_watch_text},
+        {"raw_text_taken", core_raw_text_taken},
         {"configure", core_configure},
         {"put", core_put},
         {"get", core_get},
@@ -408,6 +467,7 @@ binding_destroy(struct binding *b)
     binding_end_threads(b);
     shared_leave(node_modules(b->node), vm_mailbox(b->vm));
     ask_forget(vm_mailbox(b->vm));
+    texts_unwatch(node_texts(b->node), vm_mailbox(b->vm));
     vm_detach(b->vm);
     free(b);
 }

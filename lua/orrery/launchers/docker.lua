@@ -1,0 +1,3 @@
+--- docker exec.
+
+return require("orrery.launchers.podman").like "docker"
