@@ -187,5 +187,6 @@ auth_run(struct ssh_attempt *a)
         a->report->tried, sizeof a->report->tried, buf_head(&u.tried), buf_len(&u.tried));
     buf_fini(&u.tried);
     free(u.allowed);
+    secret_free(u.given);
     return rc;
 }

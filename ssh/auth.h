@@ -25,8 +25,12 @@ struct auth {
     bool *offered; /* per key of the agent */
     struct keyfile *files;
     size_t file_count;
-    bool *spent; /* per file */
+    bool *spent;           /* per file */
+    struct kept_key *kept; /* that a keeper has */
+    size_t kept_count;
 
+    char *given; /* the password that the keeper has; a secret */
+    bool given_asked;
     const char *password; /* not tried yet in this method, or NULL */
     int attempt;          /* of keyboard-interactive */
     int prompts;          /* that the conversation has had */
@@ -56,6 +60,27 @@ bool auth_ended(struct auth *u, int rc);
 int auth_first_key(struct auth *u) must_check;
 int auth_keys(struct auth *u) must_check;
 void auth_keys_fini(struct auth *u);
+
+/* How far a key got. */
+enum key_progress {
+    KEY_DONE,     /* it was shown, with a signature or without; the outcome is noted */
+    KEY_UNSIGNED, /* the server wants it, but there was no signature */
+    KEY_BROKEN    /* the attempt is over, see a->code */
+};
+
+/* What auth_keys.c and auth_kept.c share: is another key to be shown? Is this one, before the server was asked?
+ * What came of it (rc of libssh2's)? It has let us in. */
+bool auth_go_on(const struct auth *u, int rc);
+bool auth_may_show(struct auth *u, const uint8_t *blob, size_t n);
+enum key_progress auth_key_result(
+    struct auth *u, int rc, const char *type, const char *kind, const char *name);
+void auth_remember(struct auth *u, const uint8_t *blob, size_t n);
+
+/* auth_kept.c */
+void auth_kept_load(struct auth *u);
+int auth_kept_keys(struct auth *u) must_check;
+void auth_kept_fini(struct auth *u);
+
 int auth_password(struct auth *u) must_check;
 int auth_keyboard(struct auth *u) must_check;
 

@@ -19,13 +19,6 @@ struct signing {
     const struct agent_key *key;
 };
 
-/* How far a key got. */
-enum progress {
-    KEY_DONE,     /* it was shown, with a signature or without; the outcome is noted */
-    KEY_UNSIGNED, /* the server wants it, but there was no signature */
-    KEY_BROKEN    /* the attempt is over, see a->code */
-};
-
 /* Which user's which key some server accepted last: a hash. */
 static atomic_uint_fast64_t accepted;
 
@@ -43,16 +36,16 @@ hash_of(const struct auth *u, const uint8_t *blob, size_t n)
 }
 
 /* Before the server was asked: is it the key for that? If not, none after it is. */
-static bool
-may_show(struct auth *u, const uint8_t *blob, size_t n)
+bool
+auth_may_show(struct auth *u, const uint8_t *blob, size_t n)
 {
     if (u->unasked && (!blob || hash_of(u, blob, n) != atomic_load(&accepted)))
         u->shown = true;
     return !u->unasked || !u->shown;
 }
 
-static void
-remember(struct auth *u, const uint8_t *blob, size_t n)
+void
+auth_remember(struct auth *u, const uint8_t *blob, size_t n)
 {
     if (blob)
         atomic_store(&accepted, hash_of(u, blob, n));
@@ -80,7 +73,7 @@ note_refused(struct auth *u, const char *type, const char *kind, const char *nam
 }
 
 /* libssh2 does not say whether a signature was refused, or was one step of several. */
-static enum progress
+static enum key_progress
 signed_in_vain(struct auth *u, const char *type, const char *kind, const char *name)
 {
     bool refused = u->refused;
@@ -100,8 +93,8 @@ signed_in_vain(struct auth *u, const char *type, const char *kind, const char *n
 }
 
 /* What came of showing a key. */
-static enum progress
-key_result(struct auth *u, int rc, const char *type, const char *kind, const char *name)
+enum key_progress
+auth_key_result(struct auth *u, int rc, const char *type, const char *kind, const char *name)
 {
     struct ssh_attempt *a = u->a;
     char *text = NULL;
@@ -147,7 +140,7 @@ try_agent_key(struct auth *u, const struct agent_key *key)
     void *abstract = &signing;
     const uint8_t *p = key->blob, *s;
     char type[64] = "";
-    enum progress got;
+    enum key_progress got;
     size_t n;
     int rc;
 
@@ -165,15 +158,15 @@ try_agent_key(struct auth *u, const struct agent_key *key)
         libssh2_userauth_publickey(
             a->s->session, a->o->user, key->blob, key->blob_len, on_sign, &abstract));
     if (rc == 0)
-        remember(u, key->blob, key->blob_len);
-    got = key_result(u, rc, type, "agent key", key->comment);
+        auth_remember(u, key->blob, key->blob_len);
+    got = auth_key_result(u, rc, type, "agent key", key->comment);
     if (got == KEY_UNSIGNED)
         auth_note(u, "the agent does not sign", "agent key", key->comment);
     return got == KEY_BROKEN ? a->code : 0;
 }
 
-static bool
-go_on(const struct auth *u, int rc)
+bool
+auth_go_on(const struct auth *u, int rc)
 {
     return rc == 0 && !u->done && !u->progress && !u->ended && !(u->unasked && u->shown);
 }
@@ -187,18 +180,18 @@ try_agent(struct auth *u)
     for (size_t i = 0; i < u->file_count; i++) {
         const struct keyfile *k = &u->files[i];
 
-        for (size_t j = 0; j < u->agent.count && k->blob && go_on(u, rc); j++) {
+        for (size_t j = 0; j < u->agent.count && k->blob && auth_go_on(u, rc); j++) {
             const struct agent_key *key = &u->agent.keys[j];
 
             if (key->blob_len != k->blob_len || memcmp(key->blob, k->blob, k->blob_len) ||
-                u->offered[j] || !may_show(u, key->blob, key->blob_len))
+                u->offered[j] || !auth_may_show(u, key->blob, key->blob_len))
                 continue;
             u->offered[j] = u->spent[i] = true;
             rc = try_agent_key(u, key);
         }
     }
-    for (size_t j = 0; j < u->agent.count && go_on(u, rc) && !u->a->o->identities_only; j++)
-        if (!u->offered[j] && may_show(u, u->agent.keys[j].blob, u->agent.keys[j].blob_len)) {
+    for (size_t j = 0; j < u->agent.count && auth_go_on(u, rc) && !u->a->o->identities_only; j++)
+        if (!u->offered[j] && auth_may_show(u, u->agent.keys[j].blob, u->agent.keys[j].blob_len)) {
             u->offered[j] = true;
             rc = try_agent_key(u, &u->agent.keys[j]);
         }
@@ -207,7 +200,7 @@ try_agent(struct auth *u)
 
 /* ---- files ---- */
 
-static enum progress
+static enum key_progress
 show(struct auth *u, const struct keyfile *k, const char *passphrase)
 {
     struct ssh_attempt *a = u->a;
@@ -217,8 +210,8 @@ show(struct auth *u, const struct keyfile *k, const char *passphrase)
         libssh2_userauth_publickey_frommemory(a->s->session, a->o->user, strlen(a->o->user),
             k->public, k->public ? strlen(k->public) : 0, k->text, k->text_len, passphrase));
     if (rc == 0)
-        remember(u, k->blob, k->blob_len);
-    return key_result(u, rc, k->type, "", k->path);
+        auth_remember(u, k->blob, k->blob_len);
+    return auth_key_result(u, rc, k->type, "", k->path);
 }
 
 static int
@@ -229,7 +222,7 @@ on_sign_nothing(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_len,
 }
 
 /* Does the server want the key? KEY_UNSIGNED: yes, or nobody can tell without the private half. */
-static enum progress
+static enum key_progress
 offer(struct auth *u, const struct keyfile *k)
 {
     struct ssh_attempt *a = u->a;
@@ -241,11 +234,11 @@ offer(struct auth *u, const struct keyfile *k)
     attempt_call(a, rc,
         libssh2_userauth_publickey(
             a->s->session, a->o->user, k->blob, k->blob_len, on_sign_nothing, &abstract));
-    return key_result(u, rc, k->type, "", k->path);
+    return auth_key_result(u, rc, k->type, "", k->path);
 }
 
 /* The question is this thread's. Settles it. */
-static enum progress
+static enum key_progress
 ask_passphrase(struct auth *u, const struct keyfile *k, const char *question)
 {
     const struct ssh_options *o = u->a->o;
@@ -253,7 +246,7 @@ ask_passphrase(struct auth *u, const struct keyfile *k, const char *question)
         xasprintf("Enter passphrase for key '%s' (for %s): ", k->path, o->name ? o->name : o->host);
     struct ssh_question q = {
         .kind = SSH_ASK_PASSPHRASE, .subject = k->path, .text = text, .detail = ""};
-    enum progress got = KEY_UNSIGNED;
+    enum key_progress got = KEY_UNSIGNED;
     struct err err;
     char *answer;
     int rc = 0;
@@ -290,10 +283,10 @@ question_about(const struct keyfile *k)
     return xasprintf("passphrase of %s", k->path);
 }
 
-static enum progress
+static enum key_progress
 use_known(struct auth *u, const struct keyfile *k, const char *question, char *answer)
 {
-    enum progress got = show(u, k, answer);
+    enum key_progress got = show(u, k, answer);
 
     if (got == KEY_UNSIGNED) /* the file has another one by now */
         once_forget(question, answer);
@@ -302,11 +295,11 @@ use_known(struct auth *u, const struct keyfile *k, const char *question, char *a
 }
 
 /* With a passphrase that this process knows already, or by asking for it. */
-static enum progress
+static enum key_progress
 use_passphrase(struct auth *u, const struct keyfile *k)
 {
     char *question = question_about(k), *answer = NULL;
-    enum progress got = KEY_UNSIGNED;
+    enum key_progress got = KEY_UNSIGNED;
 
     while (got == KEY_UNSIGNED) {
         switch (attempt_claim(u->a, question, &answer)) {
@@ -324,11 +317,11 @@ use_passphrase(struct auth *u, const struct keyfile *k)
 }
 
 /* Nobody can be asked; somebody else may have been. */
-static enum progress
+static enum key_progress
 use_known_only(struct auth *u, const struct keyfile *k, const char *why)
 {
     char *question = question_about(k), *answer = once_peek(question);
-    enum progress got = answer ? use_known(u, k, question, answer) : KEY_UNSIGNED;
+    enum key_progress got = answer ? use_known(u, k, question, answer) : KEY_UNSIGNED;
 
     free(question);
     if (got == KEY_UNSIGNED)
@@ -336,13 +329,13 @@ use_known_only(struct auth *u, const struct keyfile *k, const char *why)
     return got == KEY_UNSIGNED ? KEY_DONE : got;
 }
 
-static enum progress
+static enum key_progress
 try_encrypted(struct auth *u, const struct keyfile *k)
 {
     struct ssh_question q = {
         .kind = SSH_ASK_PASSPHRASE, .subject = k->path, .text = "", .detail = "", .attempt = 1};
     const struct ssh_options *o = u->a->o;
-    enum progress got = KEY_UNSIGNED;
+    enum key_progress got = KEY_UNSIGNED;
     struct err err;
 
     if (o->passphrase)
@@ -362,7 +355,7 @@ try_encrypted(struct auth *u, const struct keyfile *k)
 static int
 try_file(struct auth *u, const struct keyfile *k)
 {
-    enum progress got;
+    enum key_progress got;
 
     if (k->unfit) {
         auth_note(u, k->unfit, "", k->path);
@@ -408,6 +401,10 @@ load(struct auth *u)
     int rc;
 
     u->loaded = true;
+    if (u->a->o->kept) {
+        auth_kept_load(u);
+        return 0;
+    }
     load_files(u);
     rc = socket ? agent_open(&u->agent, socket, &u->a->wait, &err) : 0;
     if (rc == ERR_CANCELLED)
@@ -426,7 +423,7 @@ auth_first_key(struct auth *u)
     size_t count;
     int rc = load(u);
 
-    count = u->a->o->identities_only ? 0 : u->agent.count;
+    count = u->kept_count + (u->a->o->identities_only ? 0 : u->agent.count);
     for (size_t i = 0; i < u->file_count; i++)
         count += u->files[i].text || u->files[i].blob;
     if (rc || count > FEW_KEYS)
@@ -442,14 +439,16 @@ auth_keys(struct auth *u)
 {
     int rc = u->loaded ? 0 : load(u);
 
+    if (u->a->o->kept)
+        return auth_kept_keys(u);
     if (rc == 0)
         rc = try_agent(u);
-    for (size_t i = 0; i < u->file_count && go_on(u, rc); i++) {
+    for (size_t i = 0; i < u->file_count && auth_go_on(u, rc); i++) {
         const struct keyfile *k = &u->files[i];
 
         if (u->spent[i] || (u->unasked && !k->text))
             continue;
-        if (!may_show(u, k->encrypted ? NULL : k->blob, k->blob_len))
+        if (!auth_may_show(u, k->encrypted ? NULL : k->blob, k->blob_len))
             break;
         u->spent[i] = true;
         rc = try_file(u, &u->files[i]);
@@ -466,4 +465,5 @@ auth_keys_fini(struct auth *u)
     free(u->spent);
     free(u->offered);
     agent_close(&u->agent);
+    auth_kept_fini(u);
 }

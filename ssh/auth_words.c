@@ -16,6 +16,22 @@ most_prompts(const struct auth *u)
     return u->a->o->password_prompts > 0 ? u->a->o->password_prompts : PROMPTS;
 }
 
+/* The password that the script has given, or NULL. One that the keeper has comes here when it is needed. */
+static const char *
+given(struct auth *u)
+{
+    struct ssh_question q = {
+        .kind = SSH_ASK_PASSWORD, .subject = "", .text = "", .detail = "", .attempt = 0};
+    struct err err;
+
+    if (!u->a->o->kept_password)
+        return u->a->o->password;
+    if (!u->given_asked && attempt_ask(u->a, &q, &u->given, &err) != 0)
+        u->given = NULL;
+    u->given_asked = true;
+    return u->given;
+}
+
 static int
 expired(struct auth *u)
 {
@@ -103,18 +119,19 @@ auth_password(struct auth *u)
     char *text = xasprintf("%s's password: ", subject);
     struct ssh_question q = {
         .kind = SSH_ASK_PASSWORD, .subject = subject, .text = text, .detail = ""};
+    const char *password = given(u);
     struct err err;
-    int rc = 0;
+    int rc = u->a->code;
 
-    if (o->password) {
-        rc = send_password(u, o->password);
+    if (rc == 0 && password) {
+        rc = send_password(u, password);
         if (rc == 0 && !u->done && !u->progress)
             auth_note(u, "refused", "password", "");
     }
     if (rc == 0 && !u->done && !u->progress && !u->ended && !u->declined) {
         if (attempt_can_ask(u->a, &q, &err))
             rc = ask_passwords(u, &q);
-        else if (!o->password && o->ask)
+        else if (!password && o->ask)
             auth_note(u, err.msg, "password", "");
     }
     free(text);
@@ -268,16 +285,19 @@ auth_keyboard(struct auth *u)
     struct ssh_question q = {.kind = SSH_ASK_PROMPT, .subject = "", .text = "", .detail = ""};
     struct err err;
     bool people = attempt_can_ask(u->a, &q, &err) && !u->declined;
+    const char *password = given(u);
     int rc, most = most_prompts(u);
 
-    u->password = o->password;
+    u->password = password;
+    if (u->a->code)
+        return u->a->code;
     if (!u->password && !people) {
         if (o->ask && !u->declined)
             auth_note(u, err.msg, method, "");
         return 0;
     }
     /* One with the given password is none that a person was asked in. */
-    for (u->attempt = o->password ? 0 : 1; u->attempt <= most; u->attempt++) {
+    for (u->attempt = password ? 0 : 1; u->attempt <= most; u->attempt++) {
         rc = converse(u);
         if (rc || u->done || u->progress)
             return rc;

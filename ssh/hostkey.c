@@ -5,6 +5,7 @@
  * host, so accept-new does not take its key; otherwise an attacker would merely offer another type.
  */
 #include <ctype.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,20 +159,19 @@ struct key {
 };
 
 static int
-read_key(struct ssh_attempt *a, struct key *key)
+take_key(struct ssh_attempt *a, const uint8_t *blob, size_t len, struct key *key)
 {
-    size_t len, n = 0;
-    int kind;
-    const uint8_t *blob = (const uint8_t *)libssh2_session_hostkey(a->s->session, &len, &kind);
-    const void *hash = libssh2_hostkey_hash(a->s->session, LIBSSH2_HOSTKEY_HASH_SHA256);
+    uint8_t hash[SHA256_DIGEST_LENGTH];
     const uint8_t *p = blob, *type = NULL;
+    size_t n = 0;
     char *text;
 
-    if (!blob || !hash || !wire_string(&p, blob + len, &type, &n))
+    if (!blob || !wire_string(&p, blob + len, &type, &n))
         return err_set(a->err, ERR_HOSTKEY, "%s sent no host key", a->peer);
     copy_printable(key->type, sizeof key->type, type, n);
     key->base64 = base64_encode(blob, len, true);
-    text = base64_encode(hash, 32, false);
+    SHA256(blob, len, hash);
+    text = base64_encode(hash, sizeof hash, false);
     snprintf(a->report->fingerprint, sizeof a->report->fingerprint, "SHA256:%s", text);
     free(text);
     key->fingerprint = a->report->fingerprint;
@@ -479,27 +479,75 @@ decide(struct ssh_attempt *a, const struct key *key, const struct search *s,
     return a->o->strict == SSH_STRICT_ASK ? ask_and_add(a, key, s) : add_key(a, key, s);
 }
 
-int
-hostkey_check(struct ssh_attempt *a)
+static int
+judge(struct ssh_attempt *a, const struct key *key)
 {
-    struct key key = {0};
     char *with_port = lookup_name(a->o, true), *without = lookup_name(a->o, false);
-    struct search s = {.session = a->s->session, .name = with_port};
-    struct search plain = {.session = a->s->session, .name = without};
-    int rc = read_key(a, &key);
+    struct search s = {
+        .session = a->s->session, .name = with_port, .type = key->type, .key = key->base64};
+    struct search plain = s;
+    int rc;
 
-    if (rc == 0) {
-        s.type = plain.type = key.type;
-        s.key = plain.key = key.base64;
-        search(&s, a->o);
-        if (may_lack_port(a->o))
-            search(&plain, a->o); /* as OpenSSH does, for lines from before the port was changed */
-        rc = decide(a, &key, &s, &plain);
-    }
+    plain.name = without;
+    search(&s, a->o);
+    if (may_lack_port(a->o))
+        search(&plain, a->o); /* as OpenSSH does, for lines from before the port was changed */
+    rc = decide(a, key, &s, &plain);
     buf_fini(&s.types);
     buf_fini(&plain.types);
     free(with_port);
     free(without);
+    return rc;
+}
+
+int
+hostkey_judge(struct ssh_attempt *a, const char *base64)
+{
+    struct key key = {0};
+    uint8_t blob[8192];
+    ssize_t n = base64_decode(blob, sizeof blob, base64, strlen(base64));
+    int rc = take_key(a, n > 0 ? blob : NULL, n > 0 ? (size_t)n : 0, &key);
+
+    if (rc == 0)
+        rc = judge(a, &key);
+    free(key.base64);
+    return rc;
+}
+
+/* The known hosts are the keeper's; it says what judge would say. */
+static int
+ask_keeper(struct ssh_attempt *a, const struct key *key)
+{
+    struct ssh_question q = {
+        .kind = SSH_ASK_TRUST, .subject = key->base64, .text = a->peer, .detail = ""};
+    char *answer = NULL;
+    struct err err = {0};
+    int rc = attempt_ask(a, &q, &answer, &err);
+
+    if (a->code)
+        return a->code;
+    if (rc) {
+        *a->err = err;
+        return rc;
+    }
+    a->s->untrusted = strcmp(answer, SSH_UNTRUSTED) == 0;
+    if (!a->s->untrusted)
+        copy_printable(a->report->trusted, sizeof a->report->trusted, answer, strlen(answer));
+    secret_free(answer);
+    return 0;
+}
+
+int
+hostkey_check(struct ssh_attempt *a)
+{
+    struct key key = {0};
+    size_t len;
+    int kind;
+    const char *blob = libssh2_session_hostkey(a->s->session, &len, &kind);
+    int rc = take_key(a, (const uint8_t *)blob, len, &key);
+
+    if (rc == 0)
+        rc = a->o->kept ? ask_keeper(a, &key) : judge(a, &key);
     free(key.base64);
     return rc;
 }

@@ -10,7 +10,8 @@
  * pool.c       jump hosts instead of TCP: who shares which; relay.c is their part on the loop
  * hostkey.c    is this the right server? known_hosts.c reads and writes the files
  * auth.c       logging in: auth_keys.c with keyfile.c (private key files) and agent.c (ssh-agent),
- *              auth_words.c (passwords, prompts)
+ *              auth_words.c (passwords, prompts); auth_kept.c has keys that a keeper has
+ * keep.c       the keeper: what it does for a connection of another process's; private_key.c, bcrypt.c, seal.c
  * question.c   what only a person can answer
  *
  * An ssh_session is used by one thread at a time: by the connecting thread until ssh_connect returns,
@@ -184,6 +185,8 @@ void copy_text(struct buf *out, const void *data, size_t n);
 /* Puts known key types of this host first among `algorithms` (or the default); returns owned. */
 char *hostkey_preference(struct ssh_attempt *a);
 int hostkey_check(struct ssh_attempt *a) must_check;
+/* The same for a key that another process was shown. Of a->s only `session` need be there. */
+int hostkey_judge(struct ssh_attempt *a, const char *base64) must_check;
 
 /* Fills in the banner and what the key exchange has agreed upon, as far as it got. */
 void report_session(struct ssh_attempt *a);

@@ -41,8 +41,12 @@ ssh_pool_destroy(struct ssh_pool *pool)
     free(pool);
 }
 
-const struct ssh_library ssh_library = {
-    .create = ssh_pool_create, .destroy = ssh_pool_destroy, .connect = ssh_connect};
+const struct ssh_library ssh_library = {.create = ssh_pool_create,
+    .destroy = ssh_pool_destroy,
+    .connect = ssh_connect,
+    .keep = ssh_keep,
+    .offers = ssh_offers,
+    .host_key_algorithms = ssh_host_key_algorithms};
 
 /* ---- jumps ---- */
 

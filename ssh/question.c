@@ -2,10 +2,35 @@
  * What only a person can answer. Waiting for people counts for no deadline.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "internal.h"
+#include "seal.h"
+
+/* The keeper's answer, which others may have seen on its way. */
+static int
+ask_sealed(struct ssh_attempt *a, struct ssh_question *q, char **answer, struct err *err)
+{
+    const struct ssh_options *o = a->o;
+    char *public, *sealed = NULL;
+    struct evp_pkey_st *key = seal_key_create(&public);
+    int rc;
+
+    q->seal = public;
+    rc = o->ask(o->ask_arg, q, a->wait.cancel, &sealed, err);
+    if (rc == 0) {
+        *answer = seal_open(key, sealed);
+        if (!*answer)
+            rc = err_set(err, ERR_CREDENTIALS, "the answer was for somebody else");
+        free(sealed);
+    }
+    seal_key_free(key);
+    free(public);
+    q->seal = NULL;
+    return rc;
+}
 
 int
 attempt_ask(struct ssh_attempt *a, struct ssh_question *q, char **answer, struct err *err)
@@ -19,7 +44,11 @@ attempt_ask(struct ssh_attempt *a, struct ssh_question *q, char **answer, struct
     if (o->openssh_next && a->report->openssh_could)
         return err_set(err, ERR_CREDENTIALS, "nobody is asked before ssh(1) has tried");
     q->host = o->name ? o->name : o->host;
-    rc = o->ask(o->ask_arg, q, a->wait.cancel, answer, err);
+    q->kept = o->kept;
+    if (o->kept && answer && (q->kind == SSH_ASK_PASSWORD || q->kind == SSH_ASK_PROMPT))
+        rc = ask_sealed(a, q, answer, err);
+    else
+        rc = o->ask(o->ask_arg, q, a->wait.cancel, answer, err);
     a->wait.deadline += clock_ms() - start;
     if (rc && a->wait.cancel && atomic_load(a->wait.cancel))
         a->code = err_set(a->err, ERR_CANCELLED, "cancelled during %s with %s", a->phase, a->peer);

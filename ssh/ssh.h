@@ -34,13 +34,20 @@
 
 enum ssh_strict { SSH_STRICT_YES, SSH_STRICT_ASK, SSH_STRICT_ACCEPT_NEW, SSH_STRICT_NO };
 
-/* What only a person, or whoever speaks for one, can answer. Texts are printable, and borrowed. */
+/* What this process cannot answer itself. Texts are printable, and borrowed. */
 enum ssh_question_kind {
     SSH_ASK_PASSPHRASE, /* of the key file `subject` */
     SSH_ASK_PASSWORD,   /* of user@host, which is the `subject` */
     SSH_ASK_PROMPT, /* one prompt of keyboard-interactive, in the server's words; a one-time code, say */
-    SSH_ASK_HOSTKEY /* "yes", "no", or the fingerprint: is the key the right one? */
+    SSH_ASK_HOSTKEY, /* "yes", "no", or the fingerprint: is the key the right one? */
+    /* Not for people: what only the keeper can do, who has the keys and the known hosts (ssh_keep). The subject
+     * is a public key, in base64 as all of it. */
+    SSH_ASK_TRUST, /* is it the server's? `text`: where that was found, for errors. Answered by the line that
+                    * vouches for it, or "", or SSH_UNTRUSTED: go on, but send no password */
+    SSH_ASK_SIGN /* `text` is to be signed with it; answered by the signature */
 };
+
+#define SSH_UNTRUSTED "untrusted"
 
 struct ssh_question {
     enum ssh_question_kind kind;
@@ -50,7 +57,11 @@ struct ssh_question {
     const char *text;    /* what to show: "root@web1's password: " */
     const char *detail;  /* more to show before it, in lines; or "" */
     bool echo;           /* what is typed may be seen */
-    int attempt;         /* from 1: how often the same was asked, since the answer was wrong */
+    int attempt; /* from 1: how often the same was asked, since the answer was wrong. 0: the keeper is asked
+                  * for the password that the script has given */
+    int kept; /* of the options that it is about */
+    const char *
+        seal; /* of a question to the keeper: what its answer is sealed for (seal.h) if it is a secret */
 };
 
 /*
@@ -95,6 +106,11 @@ struct ssh_options {
     int64_t connect_ms; /* deadline for TCP, per address; 0: 15 s */
     int64_t handshake_ms; /* deadline for key exchange + auth + exec; 0: 30 s */
     const char *command;  /* exec request */
+    /* Where another process, the keeper, has known hosts, keys and passwords, and `ask` leads there: which of
+     * the hosts on the way this is, 1 for the target, 2 for its jump host ...; 0: all of that is here. */
+    int kept;
+    const char *const *offers; /* of such a host: the keys to offer, as ssh_offers gives them */
+    bool kept_password;        /* the script has given one */
 };
 
 /* What a connection cost and used; for -v, ssh-check and the benchmarks. */
@@ -132,12 +148,32 @@ void ssh_pool_destroy(struct ssh_pool *pool);
 struct transport *ssh_connect(struct ssh_pool *pool, const struct ssh_options *o,
     const atomic_bool *cancel, struct ssh_report *report, struct err *err) must_check;
 
+/*
+ * The keeper's part. Another process makes a connection with options of its own (`kept`), to which belongs what
+ * ssh_offers and ssh_host_key_algorithms give for ours, and asks what it cannot do: all that comes from there is
+ * believed no further than that the script wants that connection. Nothing is signed but a login of the user
+ * that `o` names. Any thread but the loop role's.
+ *
+ * ssh_keep answers any question: people are asked by o->ask, and what they say is sealed. ERR_CREDENTIALS with a text where there is no key
+ * or passphrase to sign with; ERR_DENIED for what shall not be signed; codes of host keys.
+ */
+int ssh_keep(const struct ssh_options *o, const struct ssh_question *q, const atomic_bool *cancel,
+    char **answer, struct err *err) must_check;
+/* A list for ssh_options.offers: owned, as its strings are; ended with NULL. */
+char **ssh_offers(const struct ssh_options *o, const atomic_bool *cancel);
+/* For ssh_options.host_key_algorithms: those that known_hosts has keys of come first. Owned. */
+char *ssh_host_key_algorithms(const struct ssh_options *o);
+
 /* All of the above as a table: programs that know it by this type only need not be linked with SSH. */
 struct ssh_library {
     struct ssh_pool *(*create)(struct loop *loop);
     void (*destroy)(struct ssh_pool *pool);
     struct transport *(*connect)(struct ssh_pool *pool, const struct ssh_options *o,
         const atomic_bool *cancel, struct ssh_report *report, struct err *err);
+    int (*keep)(const struct ssh_options *o, const struct ssh_question *q,
+        const atomic_bool *cancel, char **answer, struct err *err);
+    char **(*offers)(const struct ssh_options *o, const atomic_bool *cancel);
+    char *(*host_key_algorithms)(const struct ssh_options *o);
 };
 extern const struct ssh_library ssh_library;
 

@@ -208,7 +208,8 @@ end
 ---@return string "ssh:jump/local:x"
 function M.route_from_here(route)
     local _, _, _, here = core.self()
-    return here == "" and route or here .. "/" .. route
+    if here == "" or route == "" then return here .. route end
+    return here .. "/" .. route
 end
 
 --- An object for a context that was opened for this process, which is closed with it.

@@ -51,6 +51,17 @@ function M.ssh(target, opts)
     return require("orrery.ssh").open(target, opts)
 end
 
+--- Opens a context on a host that is reached from this one, with keys, known hosts and people of here; see
+--- docs/ssh.md, "From another context".
+---@param target string|orrery.SshOptions
+---@param opts? orrery.SshOptions as for orrery.ssh. Jump hosts and proxies that are configured here are not on that
+---way: those that an option names are
+---@return orrery.Context
+---Raises what orrery.ssh raises, with "from <context>: " in front; "bootstrap" where no relay can run.
+function context.Context:ssh(target, opts)
+    return require("orrery.ssh_nested").open(self, target, opts)
+end
+
 local SETTINGS = {
     spin = {
         type = "number",

@@ -238,6 +238,51 @@ function M.plan(target, opts)
     return plan
 end
 
+--- The same for a connection that another context makes, with SSH inside it.
+---@param from orrery.Context
+---@param target string|orrery.SshOptions
+---@param opts? orrery.SshOptions
+---@return orrery.SshPlan
+---Raises "option", "argument".
+function M.plan_from(from, target, opts)
+    local host
+    host, opts = check(target, opts)
+    local plan = { host = host, name = opts.name or host, opts = opts, transport = "libssh2" }
+    local overrides = setmetatable({
+        -- What is configured here is the way from here.
+        jump = opts.jump or {}, proxy_command = opts.proxy_command or "none",
+    }, { __index = opts })
+    plan.config, plan.way = ssh_config.resolve(host, overrides, capture.run)
+    local reason = opts.transport == "openssh" and { text = 'the option transport = "openssh" is set' }
+        or must(plan.way.reasons)
+    if reason then
+        Error.raise {
+            code = "option", at = Error.at(),
+            message = ("%s: SSH from %s cannot do this: %s"):format(plan.name, from.name, reason.text),
+        }
+    end
+    plan.config.name, plan.config.bind_address = plan.name, nil
+    return plan
+end
+
+--- Who is asked for what only a person knows.
+---@param plan orrery.SshPlan
+---@return table request with `ask` and `asking`
+function M.asked(plan)
+    local request = dress(plan, {})
+    return { ask = request.ask, asking = request.asking }
+end
+
+--- A plan for the context that connects, as data.
+---@param plan orrery.SshPlan
+---@param keep orrery.Keeper
+---@return orrery.Plan
+function M.kept_request(plan, keep)
+    local request = dress(plan, { ssh = keep.ssh, bootstrap_timeout = plan.opts.bootstrap_timeout })
+    request.ask, request.asking = nil, keep.asking
+    return request
+end
+
 -- Not for every host a line of its own: what is the same for all is what libssh2 could not do.
 local function general(message)
     return message:match("libssh2 [^;,)]*") or message:match("[^(;,]*only ssh%(1%)[^;,)]*")

@@ -1,9 +1,11 @@
 /*
- * The agent: the program that runs in a child. Static, no SSH inside.
+ * The agent: the program that runs in a child. Static, no SSH inside. And the relay, which is the same with SSH
+ * inside: see agent_kind.h.
  *
- *   agent MARKER [-C DIR] [-u PATH]
+ *   agent MARKER [-C DIR] [-u PATH] [-a AGENT]
  *                 serve the parent on stdin and stdout; -C: go to DIR, where the shell was started;
- *                 -u: remove PATH, this file, and its directory first (--no-cache)
+ *                 -u: remove PATH, this file, and its directory first (--no-cache);
+ *                 -a: the program to open children with, if it is not this one
  *   agent -t      can this file run here? Exits 0, says nothing
  *   agent --version
  *   agent QUESTION, with ORRERY_ASKPASS in the environment: agent_ask.c
@@ -25,6 +27,7 @@
 #include <unistd.h>
 
 #include "agent_ask.h"
+#include "agent_kind.h"
 #include "bind.h"
 #include "err.h"
 #include "handshake.h"
@@ -132,7 +135,7 @@ serve(struct agent *a)
 }
 
 static int
-run(const char *marker)
+run(const char *marker, const char *program)
 {
     struct agent a = {0};
     struct err err = {0};
@@ -148,6 +151,10 @@ run(const char *marker)
     a.L = vm_new_state();
     if (!a.L)
         goto fail;
+    if (agent_kind.ssh)
+        node_use_ssh(a.node, agent_kind.ssh);
+    if (program)
+        node_use_agent(a.node, program);
     a.binding = binding_create(a.L, a.node);
     lua_getglobal(a.L, "require");
     lua_pushliteral(a.L, "orrery.agent"); /* listens */
@@ -178,7 +185,7 @@ out:
 int
 main(int argc, char **argv)
 {
-    const char *dir = NULL, *file = NULL;
+    const char *dir = NULL, *file = NULL, *program = NULL;
     int option, bad = argc < 2;
 
     if (argc == 2 && strcmp(argv[1], "-t") == 0)
@@ -186,28 +193,30 @@ main(int argc, char **argv)
     if (argc == 2 && agent_is_asked(argv[1]))
         return agent_ask(argv[1]);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        puts("orrery-agent " ORRERY_VERSION);
+        printf("%s %s\n", agent_kind.name, ORRERY_VERSION);
         return 0;
     }
     optind = 2;
-    while (!bad && (option = getopt(argc, argv, "C:u:")) != -1) {
-        if (option == 'C')
-            dir = optarg;
-        else if (option == 'u')
-            file = optarg;
-        else
-            bad = 1;
+    while (!bad && (option = getopt(argc, argv, "C:u:a:")) != -1) {
+        switch (option) {
+        case 'C': dir = optarg; break;
+        case 'u': file = optarg; break;
+        case 'a': program = optarg; break;
+        default: bad = 1;
+        }
     }
     if (bad || optind < argc) {
-        fputs("orrery-agent: started by orrery on a target, not by hand\n", stderr);
+        fprintf(stderr, "%s: started by orrery on a target, not by hand\n", agent_kind.name);
         return 2;
     }
     keep_memory();
     signal(SIGPIPE, SIG_IGN); /* pipes have no MSG_NOSIGNAL; commands get the default back */
-    prctl(PR_SET_NAME, "orrery-agent");
+    prctl(PR_SET_NAME, agent_kind.name);
+    if (agent_kind.start)
+        agent_kind.start();
     if (file)
         forget_self(file);
     if (dir && chdir(dir) < 0 && chdir("/") < 0)
         return 1;
-    return run(argv[1]);
+    return run(argv[1], program);
 }

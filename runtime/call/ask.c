@@ -15,12 +15,13 @@ enum { DEPTH_MAX = 8 };
 
 /* [I] immutable, [l] lock */
 struct asker {
-    LIST_ENTRY(asker) link; /* [l] */
-    bool nobody, script;    /* [I] */
-    int depth;              /* [I] */
-    char *program;          /* [I] */
-    struct mailbox *mb;     /* [l] NULL: the VM is gone, or was never there */
-    uint32_t opening;       /* [I] */
+    LIST_ENTRY(asker) link;   /* [l] */
+    bool nobody, script;      /* [I] */
+    struct ask_keeper keeper; /* [I] */
+    int depth;                /* [I] */
+    char *program;            /* [I] */
+    struct mailbox *mb;       /* [l] NULL: the VM is gone, or was never there */
+    uint32_t opening;         /* [I] */
 };
 
 /* One that the script was asked; on the stack of the thread that waits. */
@@ -40,6 +41,18 @@ static LIST_HEAD(, posted) questions = LIST_HEAD_INITIALIZER(questions);
 static bool busy[DEPTH_MAX]; /* somebody is being asked */
 static uint32_t last_seq;
 
+uint32_t
+ask_number(void)
+{
+    static atomic_uint last;
+    uint32_t number;
+
+    do
+        number = atomic_fetch_add(&last, 1) + 1;
+    while (!number);
+    return number;
+}
+
 struct asker *
 asker_create(const struct ask_options *o)
 {
@@ -47,6 +60,7 @@ asker_create(const struct ask_options *o)
 
     a->nobody = o->nobody;
     a->script = o->script;
+    a->keeper = o->keeper;
     a->depth = o->depth < DEPTH_MAX ? o->depth : DEPTH_MAX - 1;
     a->program = o->program ? xstrdup(o->program) : NULL;
     pthread_mutex_lock(&lock);
@@ -208,7 +222,9 @@ needs(const struct ssh_question *q)
     case SSH_ASK_PASSPHRASE: return xasprintf("%s needs a passphrase", q->subject);
     case SSH_ASK_PASSWORD: return xasprintf("%s needs a password", q->subject);
     case SSH_ASK_PROMPT: return xasprintf("%s wants answers", q->host);
-    case SSH_ASK_HOSTKEY: break;
+    case SSH_ASK_HOSTKEY:
+    case SSH_ASK_TRUST:
+    case SSH_ASK_SIGN: break;
     }
     return xasprintf("somebody has to say whether it is the right one");
 }
@@ -279,6 +295,8 @@ asker_ask(void *asker, const struct ssh_question *q, const atomic_bool *cancel, 
     struct asker *a = asker;
     int rc;
 
+    if (a->keeper.context)
+        return ask_keeper(&a->keeper, q, cancel, answer, err);
     if (a->nobody)
         return nobody(a, q, "", err);
     if (!answer)

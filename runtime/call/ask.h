@@ -2,6 +2,7 @@
  * Who is asked for what only a person can answer: passphrases, passwords, one-time codes, whether a host
  * is the right one. In this order, the first that there is:
  *
+ *   the keeper                 where another process has started the opening, and answers for all below
  *   the script's function      where it has given one: a message to the VM that started the opening
  *   a program                  the script's, or $SSH_ASKPASS as ssh(1) uses it
  *   the controlling terminal   never stdin
@@ -18,12 +19,21 @@
 
 #include "err.h"
 #include "mailbox.h"
+#include "router.h"
 #include "ssh.h"
+
+/* Where questions go in place of all others: see keeper.h. */
+struct ask_keeper {
+    struct router *router; /* borrowed */
+    uint32_t context;      /* 0: there is none */
+    uint32_t handle;
+};
 
 struct ask_options {
     bool nobody; /* ask nobody at all */
     bool script; /* the script has a function */
-    int depth;   /* 1: opened by such a function, for whose end it must not wait; 2: by one of that
+    struct ask_keeper keeper;
+    int depth; /* 1: opened by such a function, for whose end it must not wait; 2: by one of that
                   * opening's ... */
     const char *program; /* or NULL: as the environment says */
     /* For a command that is to be opened: */
@@ -33,6 +43,9 @@ struct ask_options {
     const char *subject;               /* whose password, where its words do not say; or NULL */
     const char *password, *passphrase; /* for that, before anybody is asked; or NULL */
 };
+
+/* A number for what is going to ask: no two of a process have the same. Never 0. */
+uint32_t ask_number(void);
 
 /* One for each opening. Copies what it is given. */
 struct asker *asker_create(const struct ask_options *o);

@@ -6,6 +6,11 @@
 
 enum { ASK_SLICE_MS = 50, ASK_ANSWER_MAX = 4095 };
 
+/* Without an answer wanted: could somebody be asked? Codes are those of ssh_keep, and
+ * ERR_CANCELLED where it is not there any more. */
+int ask_keeper(const struct ask_keeper *k, const struct ssh_question *q, const atomic_bool *cancel,
+    char **answer, struct err *err) must_check;
+
 /* The program that the environment names, or NULL; *first: it goes before the terminal. */
 const char *ask_program_named(bool *first);
 /* Runs it; its answer is the first line of its output. ERR_CANCELLED: it gave none; ERR_CREDENTIALS: it

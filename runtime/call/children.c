@@ -430,7 +430,7 @@ uint32_t
 children_open(
     struct children *cs, const struct open_options *o, struct mailbox *mb, struct err *err)
 {
-    uint32_t above[HANDSHAKE_DEPTH], seq;
+    uint32_t above[HANDSHAKE_DEPTH], seq = ask_number();
     struct openreq *q;
     struct child *c;
 
@@ -447,9 +447,6 @@ children_open(
     c->owner = cs;
     c->request = q;
     c->mb = mailbox_ref(mb);
-    do
-        seq = atomic_fetch_add(&cs->next_seq, 1);
-    while (!seq); /* 0 says that nothing was started */
     c->seq = seq;
     openreq_bind(q, mb, seq);
     c->work.fn = child_opened;
@@ -467,7 +464,6 @@ children_create(struct router *r, struct texts *texts)
     cs->loop = router_loop(r);
     connect_pace_init(&cs->pace);
     loop_timer_init(&cs->more, cs->loop, on_more);
-    atomic_init(&cs->next_seq, 1);
     TAILQ_INIT(&cs->list);
     sem_init(&cs->empty, 0, 0);
     children_listen(cs);

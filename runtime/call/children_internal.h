@@ -62,7 +62,6 @@ struct children {
     struct images *images;         /* [I] before the first is opened */
     const struct ssh_library *ssh; /* [I] before the first is opened; or NULL */
     struct ssh_pool *pool;         /* [I] the same: its jump hosts */
-    atomic_uint next_seq;          /* [a] */
     struct child_list list;        /* [L] all */
     int connecting;                /* [L] threads */
     int booting;                   /* [L] those that have done their part */

@@ -71,6 +71,7 @@ fake_destroy(struct ssh_pool *pool)
     assert_ptr_equal(pool, &fake);
 }
 
-static const struct ssh_library fake_ssh = {fake_create, fake_destroy, fake_connect};
+static const struct ssh_library fake_ssh = {
+    .create = fake_create, .destroy = fake_destroy, .connect = fake_connect};
 
 #endif

@@ -233,7 +233,7 @@ test_images_self(void **state)
 
     uname(&u);
     assert_int_equal(stat("/proc/self/exe", &st), 0);
-    im = images_self("00ff", &err);
+    im = images_of(NULL, "00ff", &err);
     assert_non_null(im);
     assert_string_equal(images_id(im), "00ff");
     assert_true(images_only_raw(im));

@@ -20,7 +20,7 @@ struct entry {
 };
 
 struct images {
-    char *dir; /* NULL: our own program is all there is */
+    char *dir; /* NULL: one program is all there is */
     char *native;
     char *helper;
     char id[72];
@@ -54,20 +54,20 @@ images_open(const char *dir, struct err *err)
 }
 
 struct images *
-images_self(const char *id, struct err *err)
+images_of(const char *path, const char *id, struct err *err)
 {
-    static const char self[] = "/proc/self/exe";
+    const char *program = path ? path : "/proc/self/exe";
     struct images *im;
 
-    if (access(self, R_OK | X_OK) < 0) {
-        err_errno(
-            err, ERR_FILE, errno, "no agent to open children with: %s (is /proc mounted?)", self);
+    if (access(program, R_OK | X_OK) < 0) {
+        err_errno(err, ERR_FILE, errno, "no agent to open children with: %s (is /proc mounted?)",
+            program);
         return NULL;
     }
     im = xcalloc(1, sizeof *im);
     snprintf(im->id, sizeof im->id, "%s", id);
-    im->native = xstrdup(self);
-    im->helper = xasprintf("/proc/%d/exe", (int)getpid());
+    im->native = xstrdup(program);
+    im->helper = path ? xstrdup(path) : xasprintf("/proc/%d/exe", (int)getpid());
     SLIST_INIT(&im->mapped);
     return im;
 }

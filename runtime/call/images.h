@@ -3,7 +3,8 @@
  *
  * In the controller: a directory with, for each machine, the executable `agent-<kernel>-<machine>` and the
  * same compressed, with `.xz` and `.gz` behind it, and one file `agent.id` with the content hash that names
- * them in a target's cache. In an agent: its own program, which is what runs, also where its file is gone.
+ * them in a target's cache. In an agent: its own program, which is what runs, also where its file is gone. In a
+ * relay: that of the agent that it runs beside.
  *
  * Threading: images_open and images_close anywhere, images_find on the loop role.
  */
@@ -19,8 +20,8 @@ struct images;
 
 /* Returns owned. A directory without agents is an error that says where it looked. */
 struct images *images_open(const char *dir, struct err *err) must_check;
-/* This process's own program, whose content hash the parent has told. Returns owned. */
-struct images *images_self(const char *id, struct err *err) must_check;
+/* An agent's program whose content hash the parent has told; `path` NULL: this process's own. Returns owned. */
+struct images *images_of(const char *path, const char *id, struct err *err) must_check;
 /* NULL is fine. */
 void images_close(struct images *im);
 /* The hash, as it stands in the cache's file name. */

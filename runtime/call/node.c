@@ -15,6 +15,7 @@
 #include "command.h"
 #include "handshake.h"
 #include "images.h"
+#include "keeper.h"
 #include "log.h"
 #include "mem.h"
 #include "once.h"
@@ -31,9 +32,12 @@ struct node {
     struct file_service *files;       /* [I] */
     struct children *children;        /* [I] */
     struct captures *captures;        /* [I] */
+    struct keepers *keepers;          /* [I] */
+    const struct ssh_library *ssh;    /* [I] before the first child is opened; or NULL */
     struct texts *texts;              /* [I] */
     struct shared *modules;           /* [I] */
     char *agent_dir;                  /* [I] */
+    char *agent_program;              /* [I] or NULL */
 
     pthread_mutex_t lock;
     struct images *images; /* [n] opened with the first child */
@@ -71,6 +75,7 @@ create(uint32_t self, const char *name, struct err *err)
     n->texts = texts_create(n->router, self == CONTEXT_CONTROLLER);
     n->children = children_create(n->router, n->texts);
     n->captures = captures_create(n->loop);
+    n->keepers = keepers_create(n->router);
     n->modules = shared_create(n->router, HANDLE_MODULE, HANDLE_FROM_ANYONE);
     return n;
 }
@@ -108,7 +113,7 @@ adopt_image(struct node *n, const struct config *c)
     struct err err;
 
     pthread_mutex_lock(&n->lock);
-    n->images = images_self(c->agent, &err);
+    n->images = images_of(n->agent_program, c->agent, &err);
     children_set_images(n->children, n->images);
     pthread_mutex_unlock(&n->lock);
     if (!n->images)
@@ -261,6 +266,7 @@ node_destroy(struct node *n)
     children_end(n->children);
     loop_sync(n->loop, let_go_of_parent, n);
     captures_destroy(n->captures);
+    keepers_destroy(n->keepers);
     if (n->commands)
         command_service_destroy(n->commands);
     file_service_destroy(n->files);
@@ -281,6 +287,7 @@ node_destroy(struct node *n)
     sem_destroy(&n->parted);
     pthread_mutex_destroy(&n->lock);
     free(n->agent_dir);
+    free(n->agent_program);
     free(n);
     once_wipe();
 }
@@ -335,7 +342,26 @@ need_images(struct node *n, struct err *err)
 void
 node_use_ssh(struct node *n, const struct ssh_library *ssh)
 {
+    n->ssh = ssh;
     children_use_ssh(n->children, ssh);
+}
+
+const struct ssh_library *
+node_ssh(struct node *n)
+{
+    return n->ssh;
+}
+
+struct keepers *
+node_keepers(struct node *n)
+{
+    return n->keepers;
+}
+
+void
+node_use_agent(struct node *n, const char *path)
+{
+    n->agent_program = xstrdup(path);
 }
 
 uint32_t

@@ -69,6 +69,7 @@ struct open_options {
      * child. */
     const char *const *argv;
     const struct ssh_options *ssh; /* its `command` is filled in here */
+    const char *const *program;    /* of a local child, and its arguments; NULL: the agent */
     bool no_cache;                 /* leave nothing behind on the target */
     const char *cache;             /* a directory for the agent to try first, or NULL */
     bool deferred;                 /* see stream_options */
@@ -93,5 +94,11 @@ void node_cancel_open(struct node *n, uint32_t seq);
 /* Closes a context below: what was sent to it still goes out, then it is told to end, and has `linger_ms`
  * for that. Its end is announced like any other (HANDLE_DEAD with ERR_CLOSED). No-op for others. */
 void node_close(struct node *n, uint32_t id, int64_t linger_ms);
+
+/* Keepers (keeper.h) of this node, and the SSH that they use, or NULL. */
+struct keepers *node_keepers(struct node *n);
+const struct ssh_library *node_ssh(struct node *n);
+/* Before node_join: the program to open children with, if it is not this process's own. */
+void node_use_agent(struct node *n, const char *path);
 
 #endif

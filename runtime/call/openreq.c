@@ -98,6 +98,7 @@ copy_ssh(struct openreq *q, struct ssh_options *to, const struct ssh_options *fr
     to->proxy_command = copy(q, from->proxy_command);
     to->share_key = copy(q, from->share_key);
     to->set_env = copy_list(q, from->set_env);
+    to->offers = copy_list(q, from->offers);
     to->ask = asker_ask;
     to->ask_arg = q->p->asker;
     if (from->via) {
@@ -115,13 +116,22 @@ plan_ssh(struct openreq *q, const struct ssh_options *o, const char *command)
     q->p->ssh.command = command;
 }
 
-/* A local child needs no stub: the agent is here, and runs from where it is. */
+/* A local child needs no stub: the agent is here, and runs from where it is. Another program than the agent may
+ * have arguments, behind the marker. */
 static void
-plan_local(struct openreq *q, const struct images *im)
+plan_local(struct openreq *q, const char *const *program)
 {
-    const char *argv[] = {images_native(im), q->marker, NULL};
+    size_t n = 0;
+    const char **argv;
 
-    q->p->argv = copy_list(q, argv);
+    while (program[n])
+        n++;
+    argv = keep_block(q, xcalloc(n + 2, sizeof *argv));
+    argv[0] = copy(q, program[0]);
+    argv[1] = q->marker;
+    for (size_t i = 1; i < n; i++)
+        argv[i + 1] = copy(q, program[i]);
+    q->p->argv = argv;
     snprintf(q->p->how, sizeof q->p->how, "local process");
 }
 
@@ -171,11 +181,39 @@ plan_command(struct openreq *q, const struct open_options *o, const char *script
     snprintf(q->p->how, sizeof q->p->how, "%s as a subprocess", q->p->program);
 }
 
+static struct openreq *
+create(const struct open_options *o)
+{
+    struct openreq *q = xcalloc(1, sizeof *q);
+
+    q->p = xcalloc(1, sizeof *q->p);
+    q->name = xstrdup(o->name);
+    q->route = xstrdup(o->route);
+    q->p->asker = asker_create(&o->ask);
+    return q;
+}
+
+struct openreq *
+openreq_create_kept(const struct open_options *o)
+{
+    struct openreq *q = create(o);
+
+    copy_ssh(q, &q->p->ssh, o->ssh);
+    return q;
+}
+
+const struct ssh_options *
+openreq_ssh(const struct openreq *q)
+{
+    return &q->p->ssh;
+}
+
 struct openreq *
 openreq_create(const struct open_options *o, const struct images *im, bool has_ssh, struct err *err)
 {
     struct openreq *q;
-    struct bootstrap_stub stub = {.no_cache = o->no_cache, .cache = o->cache};
+    struct bootstrap_stub stub = {
+        .no_cache = o->no_cache, .cache = o->cache, .raw = im && images_only_raw(im)};
     char *text;
 
     if (!im) {
@@ -197,25 +235,22 @@ openreq_create(const struct open_options *o, const struct images *im, bool has_s
             CONTEXT_TEXT_MAX, o->route);
         return NULL;
     }
-    q = xcalloc(1, sizeof *q);
-    q->p = xcalloc(1, sizeof *q->p);
-    q->name = xstrdup(o->name);
-    q->route = xstrdup(o->route);
+    q = create(o);
     q->bootstrap_ms = o->bootstrap_ms;
     q->keepalive_ms = o->keepalive_ms;
     q->deferred = o->deferred;
     random_hex(q->marker, BOOTSTRAP_MARKER / 2);
     stub.marker = q->marker;
     stub.hash = images_id(im);
-    stub.raw = images_only_raw(im);
-    q->p->asker = asker_create(&o->ask);
     q->p->ask = o->ask;
     q->p->ask.password = copy(q, o->ask.password);
     q->p->ask.passphrase = copy(q, o->ask.passphrase);
     q->p->ask.subject = copy(q, o->ask.subject ? o->ask.subject : o->name);
     q->p->helper = copy(q, images_helper(im));
     if (!o->ssh && !o->argv) {
-        plan_local(q, im);
+        const char *const agent[] = {images_native(im), NULL};
+
+        plan_local(q, o->program ? o->program : agent);
     } else {
         text = o->ssh ? bootstrap_command(&stub, err) : bootstrap_script(&stub, err);
         if (!text) {

@@ -23,6 +23,9 @@ struct openreq {
 /* Returns owned; NULL with err where the options cannot be (no agents installed, no SSH here). */
 struct openreq *openreq_create(const struct open_options *o, const struct images *im, bool has_ssh,
     struct err *err) must_check;
+/* One that nothing is opened with: it has SSH options, and who is asked. Returns owned. */
+struct openreq *openreq_create_kept(const struct open_options *o) must_check;
+const struct ssh_options *openreq_ssh(const struct openreq *q);
 /* Wipes secrets. */
 void openreq_free(struct openreq *q);
 /* Who opens it, and under which number: whom the script's questions go to. */

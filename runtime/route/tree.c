@@ -370,12 +370,13 @@ is_known(struct router *r, uint32_t id)
     return known;
 }
 
+/* A helper of that context's, such as a relay, is no step on the way: then they are the same. */
 static bool
 is_beyond(const char *route, const char *of)
 {
     size_t n = strlen(of);
 
-    return strncmp(route, of, n) == 0 && route[n] == '/';
+    return strncmp(route, of, n) == 0 && (route[n] == '/' || !route[n]);
 }
 
 static void

@@ -59,7 +59,7 @@ test_forged_routes(void **state)
 
     for (int i = 0; i < 9; i++)
         announce(l, 2, forged[i], "forged", "test:child/x");
-    announce(l, 2, inner + 1, "forged", "test:child");
+    announce(l, 2, inner + 1, "forged", "test");
     announce(l, 2, inner + 1, "forged", "test:childish/x");
     announce(l, 2, inner + 1, "forged", "ssh:db1");
     announce(l, inner, inner + 1, "forged", "test:child/x"); /* only who is at the other end */

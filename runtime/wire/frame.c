@@ -93,6 +93,7 @@ frame_handle_name(uint32_t handle)
     case HANDLE_CREDIT: return "CREDIT";
     case HANDLE_THREAD: return "THREAD";
     case HANDLE_ASK: return "ASK";
+    case HANDLE_KEEP: return "KEEP";
     case HANDLE_CLOSED: return "CLOSED";
     case HANDLE_CALL: return "CALL";
     case HANDLE_CANCEL: return "CANCEL";

@@ -68,6 +68,8 @@ enum frame_handle {
     HANDLE_ASK = 11,    /* inside a process only: a question for the script; see call/ask.h */
     HANDLE_CLOSED = 15, /* to a sender: what it sends to a handle is not taken; see route/flow.h */
 
+    HANDLE_KEEP = 14, /* inside a process only: what a keeper offers; see call/keeper.h */
+
     /* services that every context has */
     HANDLE_CALL = 16,    /* run a function; payload: codec */
     HANDLE_CANCEL = 17,  /* give up the call with the same src, reply and seq */

@@ -104,18 +104,22 @@ family(const char *s)
     return s && strcmp(s, "inet6") == 0 ? AF_INET6 : AF_UNSPEC;
 }
 
-static int
-get_int(lua_State *L, int t, const char *key)
+static uint32_t
+get_number(lua_State *L, int t, const char *key)
 {
-    int n;
+    uint32_t n;
 
     lua_getfield(L, t, key);
-    n = (int)luaL_optnumber(L, -1, 0);
+    n = (uint32_t)luaL_optnumber(L, -1, 0);
     lua_pop(L, 1);
     return n;
 }
 
-static void get_ssh(lua_State *L, int t, struct ssh_options *o);
+static int
+get_int(lua_State *L, int t, const char *key)
+{
+    return (int)get_number(L, t, key);
+}
 
 /* The options of a jump host: another table like this, in a userdata that is left on the stack. */
 static const struct ssh_options *
@@ -128,13 +132,13 @@ get_via(lua_State *L, int t)
     if (lua_istable(L, -1)) {
         via = lua_newuserdata(L, sizeof *via);
         memset(via, 0, sizeof *via);
-        get_ssh(L, lua_gettop(L) - 1, via);
+        bind_get_ssh(L, lua_gettop(L) - 1, via);
     }
     return via;
 }
 
-static void
-get_ssh(lua_State *L, int t, struct ssh_options *o)
+void
+bind_get_ssh(lua_State *L, int t, struct ssh_options *o)
 {
     o->name = get_string(L, t, "name");
     o->host = get_string(L, t, "host");
@@ -165,12 +169,15 @@ get_ssh(lua_State *L, int t, struct ssh_options *o)
     o->password_prompts = get_int(L, t, "password_prompts");
     o->connect_ms = get_ms(L, t, "connect_timeout", 0);
     o->handshake_ms = get_ms(L, t, "handshake_timeout", 0);
+    o->kept = get_int(L, t, "kept");
+    o->offers = get_list(L, t, "offers");
+    o->kept_password = get_bool(L, t, "kept_password");
 }
 
-/* asking = {nobody, script, depth, program, askpass, prompts, share, subject, password, passphrase}: see
- * call/ask.h */
-static struct ask_options
-get_asking(lua_State *L, int t)
+/* asking = {nobody, script, depth, program, askpass, prompts, share, subject, password, passphrase, keeper,
+ * keeper_handle}: see call/ask.h */
+struct ask_options
+bind_get_asking(lua_State *L, int t)
 {
     struct ask_options ask = {0};
 
@@ -188,13 +195,16 @@ get_asking(lua_State *L, int t)
         ask.subject = get_string(L, asking, "subject");
         ask.password = get_string(L, asking, "password");
         ask.passphrase = get_string(L, asking, "passphrase");
+        ask.keeper = (struct ask_keeper){.router = node_router(node(L)),
+            .context = get_number(L, asking, "keeper"),
+            .handle = get_number(L, asking, "keeper_handle")};
     }
     return ask;
 }
 
 /* ---- children ---- */
 
-/* open{name, route, argv | ssh, no_cache, cache, deferred, bootstrap_timeout, keepalive, asking} -> seq */
+/* open{name, route, argv | ssh | program, no_cache, cache, deferred, bootstrap_timeout, keepalive, asking} -> seq */
 static int
 core_open(lua_State *L)
 {
@@ -208,15 +218,16 @@ core_open(lua_State *L)
     o.route = get_string(L, 1, "route");
     luaL_argcheck(L, o.name && o.route, 1, "name and route are missing");
     o.argv = get_list(L, 1, "argv");
+    o.program = get_list(L, 1, "program");
     o.no_cache = get_bool(L, 1, "no_cache");
     o.cache = get_string(L, 1, "cache");
     o.deferred = get_bool(L, 1, "deferred");
     o.bootstrap_ms = get_ms(L, 1, "bootstrap_timeout", 0);
     o.keepalive_ms = get_ms(L, 1, "keepalive", -1);
-    o.ask = get_asking(L, 1);
+    o.ask = bind_get_asking(L, 1);
     lua_getfield(L, 1, "ssh");
     if (lua_istable(L, -1)) {
-        get_ssh(L, lua_gettop(L), &ssh);
+        bind_get_ssh(L, lua_gettop(L), &ssh);
         luaL_argcheck(L, ssh.host && ssh.port && ssh.user, 1, "ssh: host, port or user is missing");
         o.ssh = &ssh;
     }
@@ -436,6 +447,7 @@ binding_create(lua_State *L, struct node *n)
     lua_pushlightuserdata(L, n);
     luaL_openlib(L, NULL, functions, 1);
     thread_push_functions(L, b);
+    keeper_push_functions(L, n);
     lua_setfield(L, -2, "orrery.core");
     lua_pop(L, 2);
     return b;

@@ -4,7 +4,9 @@
 
 #include <sys/queue.h>
 
+#include "ask.h"
 #include "bind.h"
+#include "ssh.h"
 
 LIST_HEAD(thread_list, thread);
 
@@ -15,6 +17,13 @@ struct binding {
     struct thread_list threads; /* that this one has started, until they are joined */
     uint32_t last_thread;
 };
+
+/* From the table at index t. What the results borrow is the table's, or left on the stack. */
+void bind_get_ssh(lua_State *L, int t, struct ssh_options *o);
+struct ask_options bind_get_asking(lua_State *L, int t);
+
+/* keeper.c. Adds its functions to the table on top of the stack. */
+void keeper_push_functions(lua_State *L, struct node *n);
 
 /* thread.c. Adds its functions to the table on top of the stack. */
 void thread_push_functions(lua_State *L, struct binding *b);
