@@ -11,6 +11,9 @@
  * whose auth is this context or an ancestor; one with HANDLE_FROM_ANYONE takes all (replies, receivers
  * that were handed out). From one child to another goes only what router_allow lets go.
  *
+ * A guest is a child that has proven to be whoever runs this process (call/listener.h). What it sends to
+ * the contexts below this one gets this context's authority; here, and above, it is a child like others.
+ *
  * What passes through goes on as the frames it came in; only at its destination a message that travels in
  * pieces is put together (pieces.h). A child that sends faster than another context takes it is not read
  * until that has caught up.
@@ -48,6 +51,7 @@ struct context {
     struct stream *stream; /* the stream towards it; NULL: this process itself */
     struct router *router;
     uint32_t via; /* the direct child it is or is behind; 0 for what is not below us */
+    bool guest;   /* a child that acts in our name, below us */
     atomic_bool dead;
     LIST_ENTRY(context) link; /* the router's table, under its lock */
 };
@@ -67,6 +71,14 @@ uint32_t router_new_id(struct router *r);
 /* A direct child reached by `s` (a reference is taken). Loop role. Returns one reference. */
 struct context *router_add_child(
     struct router *r, struct stream *s, uint32_t id, const char *name, const char *route);
+/* The same for a guest. It may send what a parent may to whatever is below us, but for guests; who hears
+ * from it may answer, as with router_allow, and the end of each is told to the other. Nothing of it goes
+ * up. Loop role. Returns one reference. */
+struct context *router_add_guest(
+    struct router *r, struct stream *s, uint32_t id, const char *name, const char *route);
+/* What is below us, but for guests. Sets *list (owned by the caller, with a reference to each), in the order
+ * of ids; returns how many. Any thread. */
+uint32_t router_below(struct router *r, struct context ***list);
 /* The parent's stream: the way to everything that is not below us. Agents call it once, before any
  * message. `self` and `name` are this process's own from now on, `ancestors` are ids, nearest first.
  * Loop role. */

@@ -49,10 +49,23 @@ is_below(struct router *r, uint32_t id)
     return c && c->via;
 }
 
+/* Lock held. */
+static void
+allow(struct router *r, uint32_t a, uint32_t b)
+{
+    struct allowed *p;
+
+    if (find_allowed(r, a, b))
+        return;
+    p = xcalloc(1, sizeof *p);
+    p->a = a;
+    p->b = b;
+    LIST_INSERT_HEAD(&r->allowed[(a ^ b) % ROUTER_BUCKETS], p, link);
+}
+
 int
 router_allow(struct router *r, uint32_t a, uint32_t b, struct err *err)
 {
-    struct allowed *p;
     uint32_t gone = CONTEXT_NONE;
 
     pthread_mutex_lock(&r->lock);
@@ -60,12 +73,8 @@ router_allow(struct router *r, uint32_t a, uint32_t b, struct err *err)
         gone = a;
     else if (!is_below(r, b))
         gone = b;
-    if (!gone && !find_allowed(r, a, b)) {
-        p = xcalloc(1, sizeof *p);
-        p->a = a;
-        p->b = b;
-        LIST_INSERT_HEAD(&r->allowed[(a ^ b) % ROUTER_BUCKETS], p, link);
-    }
+    if (!gone)
+        allow(r, a, b);
     pthread_mutex_unlock(&r->lock);
     if (gone)
         return err_set(err, ERR_DEAD, "context %u is not known here (any more)", gone);
@@ -98,7 +107,7 @@ router_disallow(struct router *r, uint32_t id, uint32_t **others)
 
 /* From one child to another: what was handed out, where the script allowed it, and nothing else. */
 static bool
-may_cross(struct router *r, const struct frame_header *h)
+sibling_may(struct router *r, const struct frame_header *h)
 {
     bool may;
 
@@ -108,6 +117,34 @@ may_cross(struct router *r, const struct frame_header *h)
     may = find_allowed(r, h->src, h->dst) != NULL;
     pthread_mutex_unlock(&r->lock);
     return may;
+}
+
+/* From a guest to what is below: what a parent asks of a child, but nothing about the tree. Who hears from it
+ * may answer from then on. */
+static bool
+guest_may(struct router *r, const struct frame_header *h)
+{
+    struct context *to;
+    bool may;
+
+    if ((h->handle < HANDLE_CALL && h->handle != HANDLE_CREDIT) || h->handle == HANDLE_MODULE)
+        return false;
+    pthread_mutex_lock(&r->lock);
+    to = router_find(r, h->dst);
+    may = to && to->via && !to->guest;
+    if (may)
+        allow(r, h->src, h->dst);
+    pthread_mutex_unlock(&r->lock);
+    return may;
+}
+
+/* May a message from below, which is not for us, go on? */
+static bool
+may_pass(struct router *r, const struct frame_header *h)
+{
+    if (h->auth == r->self) /* stamped so: a guest's */
+        return guest_may(r, h);
+    return router_is_above(r, h->dst) || sibling_may(r, h);
 }
 
 /* ---- through ---- */
@@ -236,11 +273,14 @@ stamp(struct router *r, struct stream *s, struct msg *m)
 {
     struct context *c;
     uint32_t via = 0;
+    bool ours = false;
 
     pthread_mutex_lock(&r->lock);
     c = router_find(r, m->h.src);
-    if (c && c->stream == s)
+    if (c && c->stream == s) {
         via = c->via;
+        ours = c->guest && m->h.dst != r->self;
+    }
     pthread_mutex_unlock(&r->lock);
     if (!via) {
         count(messages_dropped);
@@ -249,7 +289,7 @@ stamp(struct router *r, struct stream *s, struct msg *m)
                 stream_name(s), m->h.src);
         return ERR_DENIED;
     }
-    m->h.auth = via;
+    m->h.auth = ours ? r->self : via;
     return 0;
 }
 
@@ -265,9 +305,10 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
     }
     if (m->h.dst == r->self) {
         arrive(r, s, m);
-    } else if (below && !router_is_above(r, m->h.dst) && !may_cross(r, &m->h)) {
+    } else if (below && !may_pass(r, &m->h)) {
         if (may_warn(r))
-            log_warn("route", "%s to context %u: siblings may not talk", stream_name(s), m->h.dst);
+            log_warn("route", "%s to context %u: it may not send %s there", stream_name(s), m->h.dst,
+                frame_handle_name(m->h.handle));
         err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
         return_credit(r, s, &m->h);
         router_refuse(r, m, &why);

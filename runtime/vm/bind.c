@@ -554,6 +554,7 @@ static const struct {
     {"CREDIT", HANDLE_CREDIT},
     {"THREAD", HANDLE_THREAD},
     {"ASK", HANDLE_ASK},
+    {"CONTEXTS", HANDLE_CONTEXTS},
     {"CALL", HANDLE_CALL},
     {"RUN", HANDLE_RUN},
     {"CANCEL", HANDLE_CANCEL},

@@ -80,6 +80,7 @@ frame_handle_name(uint32_t handle)
     case HANDLE_CREDIT: return "CREDIT";
     case HANDLE_THREAD: return "THREAD";
     case HANDLE_ASK: return "ASK";
+    case HANDLE_CONTEXTS: return "CONTEXTS";
     case HANDLE_CALL: return "CALL";
     case HANDLE_CANCEL: return "CANCEL";
     case HANDLE_MODULE: return "MODULE";

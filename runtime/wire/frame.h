@@ -62,6 +62,8 @@ enum frame_handle {
     HANDLE_THREAD = 10, /* inside a process only: a thread has ended, or is to end */
     HANDLE_ASK = 11,    /* inside a process only: a question for the script; see call/ask.h */
 
+    HANDLE_CONTEXTS = 15, /* from who is attached: which contexts are there; see call/listener.h */
+
     /* services that every context has */
     HANDLE_CALL = 16,   /* run a function; payload: codec */
     HANDLE_CANCEL = 17, /* give up the call with the same src, reply and seq */
