@@ -454,19 +454,39 @@ on_patience(struct loop_timer *timer)
 
 /* ---- the session ---- */
 
-/* Lets libssh2 take what one recv gives. Whatever reads does; nobody writes to a tunnel's stderr. */
+/* Reads by way of a channel whose far side has ended: there is no data for it any more to widen the window for. */
+static ssize_t
+read_by_ended(struct tunnel *t)
+{
+    ssize_t rc = channel_widen(t->channel, &t->adjusting);
+    char unused;
+
+    if (rc == 0)
+        rc = libssh2_channel_read_ex(t->channel, SSH_EXTENDED_DATA_STDERR, &unused, 1);
+    return rc;
+}
+
+/*
+ * Lets libssh2 take what one recv gives. Not by reading a channel: that widens its window, so that one that
+ * nobody reads from would fill the memory, and beside our own widening, which a rekey may have interrupted.
+ */
 static void
 take_in(struct jump *j)
 {
-    struct tunnel *t = TAILQ_FIRST(&j->tunnels);
-    char unused;
+    struct tunnel *t;
+    ssize_t rc = 0;
 
     session_read_begin(j->s, j->pool->scratch, false);
-    if (t)
-        (void)is_refused(
-            j, libssh2_channel_read_ex(t->channel, SSH_EXTENDED_DATA_STDERR, &unused, 1));
-    else
+    TAILQ_FOREACH(t, &j->tunnels, link) {
+        rc = libssh2_channel_wait_eof(t->channel);
+        if (rc != 0)
+            break;
+    }
+    if (TAILQ_EMPTY(&j->tunnels))
         open_next(j);
+    else if (!t)
+        rc = read_by_ended(TAILQ_FIRST(&j->tunnels));
+    (void)is_refused(j, rc);
     session_read_end(j->s);
 }
 

@@ -82,6 +82,32 @@ test_stopped(void **state)
     deaf->ops->destroy(deaf);
 }
 
+/* A reader that takes all there is, as fast as it comes: the way is full and empty in turn, and whoever has
+ * filled it must see that it is empty again. */
+static void
+test_hasty_reader(void **state)
+{
+    struct ssh_options jump = jump_options(), o = target_options(&jump);
+    static uint8_t data[256 << 10];
+    uint64_t got = 0, total = (uint64_t)megabytes();
+    int64_t deadline = clock_ms() + PATIENCE_MS;
+    struct transport *t;
+    char command[64];
+
+    snprintf(command, sizeof command, "exec head -c %llu /dev/zero", (unsigned long long)total);
+    o.command = command;
+    t = must_connect(&o);
+    while (got < total && clock_ms() < deadline) {
+        ssize_t n = t->ops->read(t, data, sizeof data);
+
+        if (n > 0)
+            got += (uint64_t)n;
+        t->ops->flush(t);
+    }
+    assert_int_equal(got, total);
+    t->ops->destroy(t);
+}
+
 int
 main(void)
 {
@@ -89,6 +115,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_echo, each, each_end),
         cmocka_unit_test_setup_teardown(test_echo_with_rekeys, each, each_end),
         cmocka_unit_test_setup_teardown(test_stopped, each, each_end),
+        cmocka_unit_test_setup_teardown(test_hasty_reader, each, each_end),
     };
 
     return cmocka_run_group_tests(tests, all, all_end);

@@ -47,6 +47,7 @@ struct child {
 
     pthread_t thread;            /* [L] while connecting */
     bool connecting;             /* [L] */
+    bool booting;                /* [L] it has connected, and is not up yet */
     atomic_bool cancel;          /* tells the thread */
     struct loop_work work;       /* enters the loop: first when opened, then when connected */
     struct transport *transport; /* of the thread until it defers `work`, then [L] */
@@ -72,7 +73,8 @@ struct children {
     atomic_uint next_seq;          /* [a] */
     struct child_list list;        /* [L] all */
     int connecting;                /* [L] threads */
-    struct connect_pace pace;      /* [L] how many may */
+    int booting;                   /* [L] those that have done their part */
+    struct connect_pace pace;      /* [L] how many of both there may be */
     struct loop_timer more;        /* [L] while some wait for their turn */
     struct guards guards;          /* [L] of commands that lead to children */
     bool closing;                  /* [L] */
@@ -168,7 +170,7 @@ start_queued(struct children *cs)
         next = TAILQ_NEXT(c, link);
         if (c->connecting || c->stream || c->cancelled || !openreq_blocks(c->request))
             continue;
-        if (cs->connecting >= cs->pace.limit) {
+        if (cs->connecting + cs->booting >= cs->pace.limit) {
             loop_timer_set(&cs->more, CONNECT_STEP_MS);
             return;
         }
@@ -185,6 +187,17 @@ on_more(struct loop_timer *t)
     start_queued(cs);
 }
 
+/* The far side is busy with its part until here, which may be this machine, too. */
+static void
+booted(struct child *c)
+{
+    if (!c->booting)
+        return;
+    c->booting = false;
+    c->owner->booting--;
+    start_queued(c->owner);
+}
+
 /* The end of every child. */
 static void
 child_gone(struct child *c, const struct err *why)
@@ -197,6 +210,7 @@ child_gone(struct child *c, const struct err *why)
         guards_remove(&cs->guards, c->guarded);
     TAILQ_REMOVE(&cs->list, c, link);
     loop_reap(cs->loop, child_free, c);
+    booted(c);
     if (cs->closing && TAILQ_EMPTY(&cs->list))
         sem_post(&cs->empty);
 }
@@ -234,6 +248,7 @@ greet(struct child *c, struct msg *m)
             (unsigned long long)stream_uploaded(c->stream));
         openreq_end_asking(c->request, true);
         report_success(c, &hello);
+        booted(c);
     }
     hello_fini(&hello);
     msg_unref(m);
@@ -325,6 +340,8 @@ child_connected(struct loop_work *w)
 
     pthread_join(c->thread, NULL); /* it ends right behind its loop_defer */
     cs->connecting--;
+    cs->booting++;
+    c->booting = true;
     connect_pace_done(&cs->pace, c->ran, c->delayed);
     start_queued(cs); /* before the end of this one, which may be the last and the end of cs */
     c->connecting = false;

@@ -7,6 +7,7 @@
 /* A thread that waits for this many times as long as it runs has a CPU's queue in front of it. */
 #define CROWDED 4
 #define STEP 2
+#define MORE 4 /* where hosts do not answer */
 
 void
 connect_pace_init(struct connect_pace *p)
@@ -33,7 +34,7 @@ connect_pace_done(struct connect_pace *p, uint64_t ran_ns, uint64_t delayed_ns)
 void
 connect_pace_waited(struct connect_pace *p)
 {
-    move(p, 1);
+    move(p, MORE);
 }
 
 /* "time on a CPU, time in its queue, how often", see Documentation/scheduler/sched-stats of the kernel. */

@@ -16,8 +16,8 @@
 
 #define CONNECT_LEAST 5
 #define CONNECT_MOST 256
-/* How often to say connect_pace_waited while connections wait for their turn. */
-#define CONNECT_STEP_MS 25
+/* After so long without an end of one, say connect_pace_waited, and again, while others wait for their turn. */
+#define CONNECT_STEP_MS 100
 
 struct connect_pace {
     int limit;

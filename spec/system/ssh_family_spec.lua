@@ -9,6 +9,9 @@ leak.guard()
 
 local NAMES = { "web1", "web2", "web3", "web4", "db1", "db2", "db3", "db4", "WEB5", "10.0.0.1", "jump" }
 
+local OWN = ""
+for i = 1, 4 do OWN = OWN .. ("Host web%d\n  HostName 10.0.0.%d\n"):format(i, 100 + i) end
+
 -- What each configuration is about, and how often ssh is asked for all of the names at once.
 local CASES = {
     { "nothing", "", 3 }, -- with the name that has capital letters, and none of the others
@@ -21,6 +24,14 @@ local CASES = {
     { "a match", "Match host web2\n  User two\n", 11 },
     { "a match of all", "Match all\n  User two\n", 3 },
     { "canonical names", "CanonicalizeHostname yes\nCanonicalizeFallbackLocal yes\n", 11 },
+    { "blocks of their own", OWN, 5 },
+    { "blocks of their own that differ", OWN:gsub("Host web3\n", "Host web3\n  User three\n"), 6 },
+    { "blocks before and behind others",
+        "Host web1\nHostName a\nHost *\nUser x\nHostName b\n" .. OWN:gsub("web1", "w"), 11 },
+    { "a block of one's own and another's", OWN .. "Host web2 web3\n  Port 23\n", 7 },
+    { "a block of one's own and a pattern", OWN .. "Host web2 *3\n  Port 23\n", 8 },
+    { "the name in a block of its own", (OWN:gsub("10%.0%.0%.", "x.%%h.")), 7 },
+    { "a jump host in blocks", OWN:gsub("(HostName 10[%d.]+)", "%1\n  ProxyJump jump"), 5 },
     { "quotes", 'Host "web1" db1\n  User q\n', 11 },
 }
 
