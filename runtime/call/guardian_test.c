@@ -176,8 +176,9 @@ test_finish(void **state)
     snprintf(finished, sizeof(finished), "%s/finished", dir);
     assert_int_equal(mkfifo(go, 0600), 0);
     pair_start(&p);
-    struct run r = SH("echo ready; read x <go; head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2; "
-                      ": >finished");
+    struct run r =
+        SH("echo ready; read x <go; head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2; "
+           ": >finished");
     r.cwd = dir;
     r.flags = COMMAND_FINISH;
     request(&p, 1, &r);

@@ -123,7 +123,8 @@ on_patience(struct loop_timer *t)
     struct guest *g = owner_of(t, struct guest, patience);
     struct err why;
 
-    err_set(&why, ERR_TIMEOUT, "it did not say who it is for %lld ms", (long long)g->owner->hello_ms);
+    err_set(
+        &why, ERR_TIMEOUT, "it did not say who it is for %lld ms", (long long)g->owner->hello_ms);
     stream_close(g->stream, &why, 0);
 }
 

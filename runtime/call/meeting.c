@@ -136,12 +136,13 @@ clear_stale(const struct sockaddr_un *a, struct err *err)
     (void)meeting_trusts(fd, &peer);
     close(fd);
     if (error == 0)
-        return err_set(err, ERR_FILE, "process %d listens on %s already", (int)peer.pid, a->sun_path);
+        return err_set(
+            err, ERR_FILE, "process %d listens on %s already", (int)peer.pid, a->sun_path);
     if (error == EAGAIN)
         return err_set(err, ERR_FILE, "another process listens on %s already", a->sun_path);
     if (error != ECONNREFUSED || unlink(a->sun_path) < 0)
-        return err_errno(err, ERR_FILE, error == ECONNREFUSED ? errno : error,
-            "cannot replace %s", a->sun_path);
+        return err_errno(
+            err, ERR_FILE, error == ECONNREFUSED ? errno : error, "cannot replace %s", a->sun_path);
     return 0;
 }
 

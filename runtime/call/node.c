@@ -39,7 +39,7 @@ struct node {
     pthread_mutex_t lock;
     struct images *images;     /* [n] opened with the first child */
     struct listener *listener; /* [n] */
-    char *attached;            /* [n] a controller that has become a guest, at this path; then [I] */
+    char *attached; /* [n] a controller that has become a guest, at this path; then [I] */
 
     struct stream *parent;         /* [L] agents and guests */
     struct transport *parent_link; /* of node_join until the loop has it */
@@ -147,7 +147,8 @@ parent_closed(struct stream *s, const struct err *why, void *arg)
     if (n->configured) {
         struct err over;
 
-        err_set(&over, ERR_DEAD, "the process that this one was attached to has ended: %s", why->msg);
+        err_set(
+            &over, ERR_DEAD, "the process that this one was attached to has ended: %s", why->msg);
         router_lost(n->router, s, n->commands ? why : &over);
         if (n->on_lost)
             n->on_lost(n->on_lost_arg);
@@ -238,7 +239,8 @@ node_listen(struct node *n, const char *path, int64_t hello_ms, struct err *err)
     if (n->attached)
         rc = err_set(err, ERR_ARGUMENT, "a process that is attached cannot listen");
     else if (n->listener)
-        rc = err_set(err, ERR_ARGUMENT, "this process listens already, and on one socket at a time");
+        rc =
+            err_set(err, ERR_ARGUMENT, "this process listens already, and on one socket at a time");
     else if (!(n->listener = listener_create(n->router, path, hello_ms, err)))
         rc = err->code;
     pthread_mutex_unlock(&n->lock);
@@ -277,7 +279,8 @@ join_at(struct node *n, const char *path, struct err *err)
             ;
     }
     return err_prefix(err,
-        "%s: the process that listens there did not take this one in (it takes those of its own user, and "
+        "%s: the process that listens there did not take this one in (it takes those of its own "
+        "user, and "
         "root's)",
         path);
 }
@@ -378,7 +381,8 @@ need_images(struct node *n, struct err *err)
     pthread_mutex_lock(&n->lock);
     if (n->attached) {
         rc = err_set(err, ERR_DENIED,
-            "a process that is attached opens no contexts: those that it uses are opened where it is "
+            "a process that is attached opens no contexts: those that it uses are opened where it "
+            "is "
             "attached");
     } else if (!n->images && n->agent_dir) {
         n->images = images_open(n->agent_dir, err);

@@ -25,7 +25,8 @@ test_guest(void **state)
     expect_denied(&x->links[0],
         (struct frame_header){.dst = LINK_GUEST, .src = 2, .handle = 5000}); /* not asked */
     link_say(guest,
-        (struct frame_header){.dst = 2, .src = LINK_GUEST, .auth = 3, .handle = HANDLE_CALL, .reply = 6000});
+        (struct frame_header){
+            .dst = 2, .src = LINK_GUEST, .auth = 3, .handle = HANDLE_CALL, .reply = 6000});
     m = link_answer(&x->links[0]);
     assert_int_equal(m->h.src, LINK_GUEST);
     assert_int_equal(m->h.auth, 1);
@@ -36,8 +37,8 @@ test_guest(void **state)
     assert_int_equal(m->h.handle, 6000);
     assert_int_equal(m->h.auth, 2);
     msg_unref(m);
-    expect_denied(&x->links[0],
-        (struct frame_header){.dst = LINK_GUEST, .src = 2, .handle = HANDLE_CALL});
+    expect_denied(
+        &x->links[0], (struct frame_header){.dst = LINK_GUEST, .src = 2, .handle = HANDLE_CALL});
     link_cut(guest);
     m = link_answer(&x->links[0]);
     assert_int_equal(m->h.handle, HANDLE_DEAD);
@@ -62,8 +63,8 @@ test_guest_is_no_parent(void **state)
     struct msg *m;
 
     router_listen(x->router, HANDLE_CALL, HANDLE_FROM_PARENT, &ops, NULL);
-    expect_denied(
-        guest, (struct frame_header){.dst = self, .src = LINK_GUEST, .auth = self, .handle = HANDLE_CALL});
+    expect_denied(guest,
+        (struct frame_header){.dst = self, .src = LINK_GUEST, .auth = self, .handle = HANDLE_CALL});
     expect_denied(
         guest, (struct frame_header){.dst = below, .src = LINK_GUEST, .handle = HANDLE_MODULE});
     link_say(guest, (struct frame_header){.dst = below, .src = LINK_GUEST, .handle = HANDLE_DEAD});
@@ -71,7 +72,8 @@ test_guest_is_no_parent(void **state)
     if (x->agent)
         expect_denied(
             guest, (struct frame_header){.dst = 4, .src = LINK_GUEST, .handle = HANDLE_CALL});
-    link_say(guest, (struct frame_header){.dst = self, .src = LINK_GUEST, .handle = x->reply, .seq = 8});
+    link_say(
+        guest, (struct frame_header){.dst = self, .src = LINK_GUEST, .handle = x->reply, .seq = 8});
     m = hub_take(x);
     assert_int_equal(m->h.auth, LINK_GUEST);
     msg_unref(m);

@@ -307,8 +307,8 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
         arrive(r, s, m);
     } else if (below && !may_pass(r, &m->h)) {
         if (may_warn(r))
-            log_warn("route", "%s to context %u: it may not send %s there", stream_name(s), m->h.dst,
-                frame_handle_name(m->h.handle));
+            log_warn("route", "%s to context %u: it may not send %s there", stream_name(s),
+                m->h.dst, frame_handle_name(m->h.handle));
         err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
         return_credit(r, s, &m->h);
         router_refuse(r, m, &why);

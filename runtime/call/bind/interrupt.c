@@ -49,7 +49,8 @@ say(const char *text, size_t n)
 static void *
 pass_on(void *arg)
 {
-    static const char note[] = "orrery: interrupted, what runs is being ended; Ctrl-C again exits now\n";
+    static const char note[] =
+        "orrery: interrupted, what runs is being ended; Ctrl-C again exits now\n";
     static const char over[] = "orrery: interrupted, and it does not end: exit\n";
     uint64_t n;
 
