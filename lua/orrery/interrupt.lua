@@ -54,6 +54,7 @@ function M.settle() pcall(sched.drain) end
 function M.report()
     if #ended == 0 then return "interrupted" end
     local lines = { "interrupted:" }
+    table.sort(ended)
     for i = 1, math.min(#ended, SHOWN) do
         local times = count[ended[i]] > 1 and (" (%d times)"):format(count[ended[i]]) or ""
         lines[#lines + 1] = "  " .. ended[i] .. times
