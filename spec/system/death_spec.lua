@@ -56,6 +56,12 @@ describe("a command that is to finish", function()
             return ctx, task, line
         end
 
+        local function gone(pid)
+            remote.eventually("its end", function()
+                return not remote.slurp(remote.seen(target.name, "/proc/" .. pid .. "/stat"))
+            end)
+        end
+
         local function finishes()
             remote.write(seen "go", "now\n")
             remote.eventually("its end", function() return lfs.attributes(seen "finished") end)
@@ -87,25 +93,21 @@ describe("a command that is to finish", function()
             local ctx, task, pid = start("echo $$; exec sleep 1000", { stdin = ("x"):rep(700000) })
             ctx:close()
             assert.are.equal("closed", remote.failure(task.get, task, HANGS).code)
-            assert.is_nil(remote.slurp(remote.seen(target.name, "/proc/" .. pid .. "/stat")))
+            gone(pid)
         end)
 
         it("is ended all the same when it is cancelled", function()
             local _, task, pid = start("echo $$; exec sleep 1000")
             task:cancel()
             assert.are.equal("cancelled", remote.failure(task.get, task, HANGS).code)
-            remote.eventually("its end", function()
-                return not remote.slurp(remote.seen(target.name, "/proc/" .. pid .. "/stat"))
-            end)
+            gone(pid)
         end)
 
         it("is ended when its time is over, though nobody is there", function()
             local ctx, task, pid = start("trap '' TERM; echo $$; sleep 1000; sleep 1000", { timeout = 0.5 })
             signal(target.name, ctx:info().pid, KILL)
             assert.are.equal("dead", remote.failure(task.get, task, HANGS).code)
-            remote.eventually("its end", function()
-                return not remote.slurp(remote.seen(target.name, "/proc/" .. pid .. "/stat"))
-            end)
+            gone(pid)
         end)
     end)
 
