@@ -116,6 +116,18 @@ local function mode(name, send, transport, at_home)
     }
 end
 
+-- To a child of the child, on the same machine.
+local function hops(name, target_of)
+    return {
+        name = name,
+        figures = function(place)
+            local target = target_of(place)
+            return measure(place, target,
+                run.orrery(place, "transmission", target, "optimistic", "libssh2", COUNT, "hops"))
+        end,
+    }
+end
+
 local function siblings(name, target_of)
     return {
         name = name,
@@ -151,7 +163,9 @@ local function rows(phase)
         { "from child to child" },
         { "  over SSH", "siblings ssh", prefix },
         { "  on this machine", "siblings local", prefix },
-        { "over two hops", note = "not yet: children cannot open children" },
+        { "over two hops" },
+        { "  over SSH, and to a child there", "hops ssh", prefix },
+        { "  on this machine", "hops local", prefix },
     }
 end
 
@@ -195,6 +209,8 @@ report.run {
         mode("optimistic local", "optimistic", "", true),
         siblings("siblings ssh", host),
         siblings("siblings local", localhost),
+        hops("hops ssh", host),
+        hops("hops local", localhost),
     },
     tables = {
         controller_table("one send", "send"), process_table("one send", "send"),

@@ -1,6 +1,7 @@
--- transmission.lua TARGET SEND TRANSPORT COUNT: messages one by one, each alone; see lib/watch.lua.
+-- transmission.lua TARGET SEND TRANSPORT COUNT [hops]: messages one by one, each alone; see lib/watch.lua.
 -- Phases: "nothing", "send", "call" with a pause before each, and "calls" in a row. Marks that strace shows
--- stand around each message, or around the whole row.
+-- stand around each message, or around the whole row. With "hops" they go to a child of the target, and the
+-- agent that is watched is the one that passes them on.
 
 local ffi = require "ffi"
 local orrery = require "orrery"
@@ -17,7 +18,8 @@ local ROW = 5 -- a row is so many times longer than the number of single message
 if orrery.configure then orrery.configure { spin = 0 } end
 local opts = { send = send }
 if target ~= "local" then opts.transport = transport end
-local ctx = program.open(target, opts)
+local near = program.open(target, opts)
+local ctx = arg[5] == "hops" and near:localhost { keepalive = 0 } or near
 local text = ("x"):rep(64)
 
 local work = {
@@ -62,7 +64,7 @@ local function stats() return orrery.stats and orrery.stats() or {} end
 
 for _ = 1, WARM_UP do ctx:call("tostring", text) end
 io.stdout:setvbuf "line"
-print(("ready %d %d"):format(program.pid(), ctx:info().pid))
+print(("ready %d %d"):format(program.pid(), near:info().pid))
 for phase in io.lines() do
     mark("phase-" .. phase)
     local before = stats()
@@ -71,4 +73,4 @@ for phase in io.lines() do
     mark "phase-over"
     print "done"
 end
-ctx:close()
+near:close()

@@ -103,7 +103,7 @@ end
 ---@return orrery.Context[] contexts in the order in which they were opened
 ---Raises "dead" when that process has ended.
 function M.contexts()
-    return find(core.attached() and ask(core.parent()) or core.below())
+    return find(core.attached() and ask(core.parent()) or core.contexts_below())
 end
 
 --- Makes this process a context in the tree of the process that listens at a path. It can use the contexts

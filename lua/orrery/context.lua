@@ -26,7 +26,7 @@ local LINGER = 3
 
 ---@type table<orrery.Context, userdata>
 local ways = setmetatable({}, { __mode = "k" })
----@type table<orrery.Context, userdata> proxies that close what this script opened
+---@type table<orrery.Context, table> proxies that close what this script opened, and what it was opened in
 local owners = setmetatable({}, { __mode = "k" })
 
 function Context:__tostring()
@@ -195,19 +195,58 @@ local await_opening = link.answers(core.handle.HELLO, opening_error, function(id
 ---@type table<orrery.Context, orrery.HostInfo>
 local infos = setmetatable({}, { __mode = "k" })
 
-local function own(ctx)
+local function own(ctx, above)
     local proxy = newproxy(true)
     local id = ctx.id
     getmetatable(proxy).__gc = function() core.close(id, LINGER) end
-    owners[ctx] = proxy
+    owners[ctx] = { proxy, above }
 end
 
---- Opens a child and waits until its agent is there.
----@param request table for core.open: name, route and so on; explain(err), if it is there, makes of an
----error the one to raise; ask(question) answers what only a person knows
+--- The route of a child of this context.
+---@param route string "local:x"
+---@return string "ssh:jump/local:x"
+function M.route_from_here(route)
+    local _, _, _, here = core.self()
+    return here == "" and route or here .. "/" .. route
+end
+
+--- An object for a context that was opened for this process, which is closed with it.
+---@param id integer
+---@param request table its name, and its whole route
+---@param info orrery.HostInfo
+---@param above? orrery.Context in which it was opened; lives as long
 ---@return orrery.Context
----Raises "connect", "hostkey", "auth", "credentials", "bootstrap", "timeout", "cancelled".
-function M.open(request)
+function M.adopt(id, request, info, above)
+    local ctx = setmetatable({ id = id, name = request.name, route = request.route }, Context)
+    M.way(ctx)
+    own(ctx, above)
+    infos[ctx] = info
+    return ctx
+end
+
+---@class orrery.Plan how a child is to be opened, as plain data: what can be done here or in any other
+---context (orrery.nested). One of `argv` and `ssh`, or neither: a process of the same machine.
+---@field name string "web1"
+---@field route string "ssh:web1": how it is reached from the context that opens it
+---@field argv? string[] a command that becomes an agent by way of a shell; in its last word {} stands for what
+---`sh -c` is to run, which has no single quote in it
+---@field ssh? table see get_ssh in runtime/call/bind/bind.c
+---@field no_cache? boolean
+---@field cache? string
+---@field deferred? boolean
+---@field bootstrap_timeout? number
+---@field keepalive? number
+---@field asking? table see get_asking there
+---@field explain? fun(err: orrery.Error): orrery.Error makes of an error the one to raise
+---@field ask? fun(question: orrery.Asked): string? answers what only a person knows
+
+--- Opens a child and waits until its agent is there.
+---@param plan orrery.Plan
+---@return orrery.Context
+---Raises "connect", "hostkey", "auth", "credentials", "bootstrap", "timeout", "cancelled"; "limit" where
+---contexts would nest too deeply.
+function M.open(plan)
+    local request = setmetatable({ route = M.route_from_here(plan.route) }, { __index = plan })
     ask.prepare(request)
     local ok, code, text = core.open(request)
     local future = sched.future {
@@ -229,22 +268,18 @@ function M.open(request)
         err.context, err.route = err.context or request.name, err.route or request.route
         error(err, 0)
     end
-    local ctx = setmetatable({ id = id, name = request.name, route = request.route }, Context)
-    M.way(ctx)
-    own(ctx)
     local fields, info = { core.unpack("sss448s" .. REPORT, payload) }, {}
     info.hostname, info.kernel, info.machine, info.pid, info.uid, info.uploaded, info.how = unpack(fields, 1, 7)
     info.ssh = report(unpack(fields, 8, 7 + REPORT_FIELDS))
-    infos[ctx] = info
-    return ctx
+    return M.adopt(id, request, info)
 end
 
 --- What the agent said of its host when it came up.
 ---@return orrery.HostInfo? info nil for a context that another one opened
 function Context:info() return infos[self] end
 
---- Closes it: what was sent still arrives, running commands end, the agent exits. Returns when it is
---- gone. Closing twice is fine.
+--- Closes it: what was sent still arrives, running commands end, what was opened in it is closed, the agent
+--- exits. Returns when it is gone. Closing twice is fine.
 ---@param timeout? number seconds until it is cut off, default 3
 ---Raises "denied" where this process is attached: contexts are closed by whoever opened them.
 function Context:close(timeout)
@@ -255,7 +290,7 @@ function Context:close(timeout)
         }
     end
     owners[self] = nil
-    if not core.context(self.id) then return end
+    if not core.below(self.id) then return end
     local gone = sched.future { what = "the end of " .. self.name }
     local stop = link.on_dead(function(id)
         if id == self.id then gone:resolve() end

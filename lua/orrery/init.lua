@@ -10,6 +10,7 @@ local attach = require "orrery.attach"
 local context = require "orrery.context"
 local core = require "orrery.core"
 local Error = require "orrery.error"
+local localhost = require "orrery.localhost"
 local options = require "orrery.options"
 local parallel = require "orrery.parallel"
 local receiver = require "orrery.receiver"
@@ -35,21 +36,11 @@ local M = {
     Context = context.Context,
 }
 
-local LOCAL_OPTIONS = {
-    name = { type = "string", default = "localhost" },
-    keepalive = "number",
-    send = { enum = { "optimistic", "deferred" } },
-}
-
 --- Opens a context in a child process on this machine.
----@param opts? { name?: string, keepalive?: number, send?: "optimistic"|"deferred" }
+---@param opts? orrery.LocalOptions
 ---@return orrery.Context
 function M.localhost(opts)
-    opts = options.check("localhost", opts, LOCAL_OPTIONS)
-    return context.open {
-        name = opts.name, route = "local:" .. opts.name, keepalive = opts.keepalive,
-        deferred = opts.send == "deferred",
-    }
+    return context.open(localhost.plan(opts))
 end
 
 --- Opens a context on a host over SSH; see orrery.ssh's options.
@@ -89,8 +80,9 @@ function M.stats(since)
     return stats
 end
 
---- Lets two contexts send to each other's receivers, by way of this one. Without it they may not: what a
---- child can reach is its parent's to say. It ends with either of them, and the other hears of that.
+--- Lets two contexts below this one send to each other's receivers, by way of their nearest common ancestor.
+--- Without it they may not: what a child can reach is its parent's to say. It ends with either of them, and the
+--- other hears of that.
 ---@param a orrery.Context
 ---@param b orrery.Context
 ---Raises "dead"; "argument".

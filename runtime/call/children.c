@@ -1,7 +1,5 @@
-#include "children.h"
+#include "children_internal.h"
 
-#include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,75 +11,15 @@
 #include "askpass.h"
 #include "check.h"
 #include "clock.h"
-#include "connect_pace.h"
-#include "guardian.h"
-#include "handshake.h"
 #include "log.h"
 #include "mem.h"
-#include "openreq.h"
 #include "pack.h"
 #include "process.h"
 #include "thread.h"
 
 #define KEEPALIVE_MS 15000
-#define LINGER_MS 3000 /* for each child when the node ends */
 #define CONNECTING_NICE 10
-#define TEXT_LINE 1024
 #define CONNECT_STACK (512u << 10)
-
-/*
- *      queued -> connecting -> booting -> greeting -> up
- *   (no thread)    (thread)    (stream: stub, HELLO)
- *
- * Every child ends in child_gone, on the loop role, exactly once.
- */
-struct child {
-    TAILQ_ENTRY(child) link;
-    struct children *owner;  /* [I] */
-    struct openreq *request; /* [I] freed when it is up or gone */
-    struct mailbox *mb;      /* [I] counted: where the outcome goes */
-    uint32_t seq;            /* [I] names the opening */
-    uint32_t id;             /* [I] of the context */
-    bool reported;           /* [L] the outcome was posted */
-    bool cancelled;          /* [L] */
-
-    pthread_t thread;            /* [L] while connecting */
-    bool connecting;             /* [L] */
-    bool booting;                /* [L] it has connected, and is not up yet */
-    atomic_bool cancel;          /* tells the thread */
-    struct loop_work work;       /* enters the loop: first when opened, then when connected */
-    struct transport *transport; /* of the thread until it defers `work`, then [L] */
-    struct err why;              /* the same */
-    uint64_t ran, delayed;       /* the same: what the thread's CPU time was */
-
-    struct stream *stream;   /* [L] */
-    struct context *context; /* [L] once it is up */
-    pid_t guarded;           /* [L] its process group, where the guardian knows it, else 0 */
-    char text[TEXT_LINE];    /* [L] an unfinished line of stderr */
-    size_t text_len;
-};
-
-TAILQ_HEAD(child_list, child);
-
-/* [I] immutable, [L] loop role only, [a] atomic */
-struct children {
-    struct router *router;         /* [I] */
-    struct loop *loop;             /* [I] */
-    struct images *images;         /* [I] before the first is opened */
-    const struct ssh_library *ssh; /* [I] before the first is opened; or NULL */
-    struct ssh_pool *pool;         /* [I] the same: its jump hosts */
-    atomic_uint next_seq;          /* [a] */
-    struct child_list list;        /* [L] all */
-    int connecting;                /* [L] threads */
-    int booting;                   /* [L] those that have done their part */
-    struct connect_pace pace;      /* [L] how many of both there may be */
-    struct loop_timer more;        /* [L] while some wait for their turn */
-    struct guards guards;          /* [L] of commands that lead to children */
-    bool closing;                  /* [L] */
-    sem_t empty;                   /* posted when closing and the list is empty */
-    void (*on_text)(const char *, const char *, void *); /* [I] before the first is opened */
-    void *text_arg;
-};
 
 static void child_start(struct child *c);
 
@@ -152,6 +90,7 @@ child_free(void *arg)
 {
     struct child *c = arg;
 
+    hello_fini(&c->hello);
     context_unref(c->context);
     stream_unref(c->stream);
     openreq_free(c->request);
@@ -199,12 +138,13 @@ booted(struct child *c)
 }
 
 /* The end of every child. */
-static void
+void
 child_gone(struct child *c, const struct err *why)
 {
     struct children *cs = c->owner;
 
     openreq_end_asking(c->request, false);
+    router_unwant_ids(cs->router, &c->id_wait);
     report_failure(c, why);
     if (c->guarded)
         guards_remove(&cs->guards, c->guarded);
@@ -223,35 +163,70 @@ on_up(struct stream *s, void *arg)
     log_debug("children", "%s: the agent runs", stream_name(s));
 }
 
+static int
+send_config(struct child *c, struct err *err)
+{
+    struct children *cs = c->owner;
+    struct config config = {.id = c->id,
+        .ancestor_count = 1,
+        .name = c->request->name,
+        .route = c->request->route,
+        .keepalive_ms = (uint32_t)c->request->keepalive_ms,
+        .log_level = (uint32_t)log_level(),
+        .spin_ns = loop_spin(cs->loop),
+        .attend = loop_attend(cs->loop),
+        .agent = (char *)(uintptr_t)images_id(cs->images)};
+
+    config.ancestors[0] = router_self(cs->router);
+    config.ancestor_count +=
+        router_ancestors(cs->router, config.ancestors + 1, HANDSHAKE_DEPTH - 1);
+    return stream_send(c->stream, config_make(&config), err);
+}
+
+/* It has said HELLO, and there is an id for it. */
+static void
+on_id(struct id_wait *w, uint32_t first, const struct err *why)
+{
+    struct child *c = owner_of(w, struct child, id_wait);
+    struct err err;
+
+    c->id = first;
+    if (!first || send_config(c, &err) < 0) {
+        stream_close(c->stream, first ? &err : why, 0);
+        return;
+    }
+    c->context =
+        router_add_child(c->owner->router, c->stream, c->id, c->request->name, c->request->route);
+    log_info("children", "%s is up: %s on %s, pid %u, %llu bytes sent before", c->request->name,
+        openreq_how(c->request), c->hello.hostname, c->hello.pid,
+        (unsigned long long)stream_uploaded(c->stream));
+    openreq_end_asking(c->request, true);
+    report_success(c, &c->hello);
+    booted(c);
+}
+
+/* The first frame; there is no second one until it was answered. Takes m. */
 static void
 greet(struct child *c, struct msg *m)
 {
-    struct router *r = c->owner->router;
-    struct config config = {.id = c->id, .ancestor_count = 1, .log_level = (uint32_t)log_level()};
-    struct hello hello;
     struct err err;
+    int rc;
 
-    config.ancestors[0] = router_self(r);
-    config.ancestor_count += router_ancestors(r, config.ancestors + 1, HANDSHAKE_DEPTH - 1);
-    config.name = c->request->name;
-    config.route = c->request->route;
-    config.keepalive_ms = (uint32_t)c->request->keepalive_ms;
-    config.spin_ns = loop_spin(c->owner->loop);
-    config.attend = loop_attend(c->owner->loop);
-    if (hello_parse(&hello, m, &err) < 0 ||
-        stream_send(c->stream, config_make(&config), &err) < 0) {
-        stream_close(c->stream, &err, 0);
+    if (c->greeted) {
+        rc = err_set(&err, ERR_PROTOCOL, "the agent sent %s before it had its CONFIG",
+            frame_handle_name(m->h.handle));
     } else {
-        c->context = router_add_child(r, c->stream, c->id, c->request->name, c->request->route);
-        log_info("children", "%s is up: %s on %s, pid %u, %llu bytes sent before", c->request->name,
-            openreq_how(c->request), hello.hostname, hello.pid,
-            (unsigned long long)stream_uploaded(c->stream));
-        openreq_end_asking(c->request, true);
-        report_success(c, &hello);
-        booted(c);
+        c->greeted = true;
+        rc = hello_parse(&c->hello, m, &err);
     }
-    hello_fini(&hello);
     msg_unref(m);
+    if (rc < 0) {
+        stream_close(c->stream, &err, 0);
+        return;
+    }
+    c->id_wait.count = 1;
+    c->id_wait.fn = on_id;
+    router_want_ids(c->owner->router, &c->id_wait);
 }
 
 static void
@@ -456,7 +431,7 @@ children_open(
     struct child *c;
 
     if (router_ancestors(cs->router, above, HANDSHAKE_DEPTH) == HANDSHAKE_DEPTH) {
-        err_set(err, ERR_LIMIT, "%s: contexts nest at most %d deep", o->name, HANDSHAKE_DEPTH);
+        err_set(err, ERR_LIMIT, "%s: contexts nest at most %d deep", o->route, HANDSHAKE_DEPTH);
         return 0;
     }
     q = openreq_create(o, cs->images, cs->ssh != NULL, err);
@@ -473,76 +448,9 @@ children_open(
     while (!seq); /* 0 says that nothing was started */
     c->seq = seq;
     openreq_bind(q, mb, seq);
-    c->id = router_new_id(cs->router);
     c->work.fn = child_opened;
     loop_defer(cs->loop, &c->work);
     return seq;
-}
-
-/* ---- closing ---- */
-
-/* Gives up a child in whatever state it is. */
-static void
-child_end(struct child *c, const struct err *why, int64_t linger_ms)
-{
-    if (c->stream) {
-        stream_close(c->stream, why, linger_ms);
-    } else if (c->connecting) {
-        c->cancelled = true;
-        atomic_store(&c->cancel, true);
-    } else {
-        child_gone(c, why);
-    }
-}
-
-struct end_work {
-    struct loop_work work;
-    struct children *cs;
-    uint32_t id;
-    uint32_t seq;
-    int64_t linger_ms;
-};
-
-static void
-end_one(struct loop_work *w)
-{
-    struct end_work *e = (struct end_work *)w;
-    struct child *c, *next;
-    struct err why;
-
-    for (c = TAILQ_FIRST(&e->cs->list); c; c = next) {
-        next = TAILQ_NEXT(c, link);
-        if (e->id && c->id == e->id && c->context) {
-            err_set(&why, ERR_CLOSED, "%s was closed", c->request->name);
-            child_end(c, &why, e->linger_ms);
-        } else if (e->seq && c->seq == e->seq && !c->context) {
-            err_set(&why, ERR_CANCELLED, "opening %s was cancelled", c->request->name);
-            child_end(c, &why, 0);
-        }
-    }
-    free(e);
-}
-
-static void
-defer_end(struct children *cs, uint32_t id, uint32_t seq, int64_t linger_ms)
-{
-    struct end_work *e = xcalloc(1, sizeof *e);
-
-    *e = (struct end_work){
-        .work.fn = end_one, .cs = cs, .id = id, .seq = seq, .linger_ms = linger_ms};
-    loop_defer(cs->loop, &e->work);
-}
-
-void
-children_cancel(struct children *cs, uint32_t seq)
-{
-    defer_end(cs, 0, seq, 0);
-}
-
-void
-children_close(struct children *cs, uint32_t id, int64_t linger_ms)
-{
-    defer_end(cs, id, 0, linger_ms);
 }
 
 void
@@ -564,7 +472,14 @@ children_create(struct router *r)
     atomic_init(&cs->next_seq, 1);
     TAILQ_INIT(&cs->list);
     sem_init(&cs->empty, 0, 0);
+    children_listen(cs);
     return cs;
+}
+
+bool
+children_empty(const struct children *cs)
+{
+    return TAILQ_EMPTY(&cs->list);
 }
 
 void
@@ -580,30 +495,9 @@ children_use_ssh(struct children *cs, const struct ssh_library *ssh)
     cs->pool = ssh->create(cs->loop);
 }
 
-static void
-close_all(void *arg)
-{
-    struct children *cs = arg;
-    struct child *c, *next;
-    struct err why;
-
-    cs->closing = true;
-    loop_timer_fini(&cs->more);
-    if (TAILQ_EMPTY(&cs->list))
-        sem_post(&cs->empty);
-    for (c = TAILQ_FIRST(&cs->list); c; c = next) {
-        next = TAILQ_NEXT(c, link);
-        err_set(&why, ERR_CLOSED, "%s was closed", c->request->name);
-        child_end(c, &why, c->context ? LINGER_MS : 0);
-    }
-}
-
 void
 children_destroy(struct children *cs)
 {
-    loop_sync(cs->loop, close_all, cs);
-    while (sem_wait(&cs->empty) < 0)
-        ;
     if (cs->ssh)
         cs->ssh->destroy(cs->pool);
     sem_destroy(&cs->empty);

@@ -148,7 +148,8 @@ test_guardian_lost(void **state)
 static pid_t
 kill_but_keeper(struct pair *p)
 {
-    pid_t guardian = find_guardian(p->pid), keeper = 0;
+    pid_t guardian, keeper = 0;
+    wait_until((guardian = find_guardian(p->pid)) > 0);
     pair_kill(p);
     wait_until(gone(guardian));
     wait_until((keeper = find_child(getpid(), "orrery-keeper")) > 0);

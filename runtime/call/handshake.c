@@ -99,6 +99,7 @@ config_make(const struct config *c)
     pack_u32(&b, c->log_level);
     pack_u64(&b, (uint64_t)c->spin_ns);
     pack_u8(&b, c->attend);
+    pack_str(&b, c->agent);
     m = pack_msg(HANDLE_CONFIG, &b);
     buf_fini(&b);
     return m;
@@ -127,6 +128,7 @@ config_parse(struct config *c, struct msg *m, struct err *err)
     c->log_level = unpack_u32(&u);
     c->spin_ns = (int64_t)unpack_u64(&u);
     c->attend = unpack_u8(&u) != 0;
+    c->agent = unpack_str(&u);
     return unpack_done(&u, "CONFIG", err);
 }
 
@@ -135,4 +137,5 @@ config_fini(struct config *c)
 {
     free(c->name);
     free(c->route);
+    free(c->agent);
 }

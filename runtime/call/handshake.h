@@ -4,7 +4,8 @@
  *   HELLO   u32 frame version, str hostname, str kernel, str machine, u32 pid, u32 uid
  *   CONFIG  u32 id, u32 n, n x u32 ancestors (nearest first), str name, str route,
  *           u32 keepalive ms, u32 log level, u64 spin ns, u8 attend (loop.h: loop_set_spin and
- *           loop_set_attend)
+ *           loop_set_attend), str agent (the content hash by which the child names the agent that it is
+ *           itself, when it opens children)
  */
 #ifndef ORRERY_HANDSHAKE_H
 #define ORRERY_HANDSHAKE_H
@@ -15,7 +16,7 @@
 #include "err.h"
 #include "msg.h"
 
-#define HANDSHAKE_DEPTH 64 /* ancestors, at most */
+#define HANDSHAKE_DEPTH 16 /* ancestors, at most */
 
 struct hello {
     char *hostname, *kernel, *machine;
@@ -31,6 +32,7 @@ struct config {
     uint32_t log_level;
     int64_t spin_ns;
     bool attend;
+    char *agent;
 };
 
 /* HELLO about this process. Returns owned. */

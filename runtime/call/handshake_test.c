@@ -60,7 +60,7 @@ test_bad_hello(void **state)
         expect_bad_hello(HANDLE_HELLO, bytes, n, "HELLO: malformed or cut short");
     bytes[3] = 200;
     expect_bad_hello(
-        HANDLE_HELLO, bytes, m->h.length, "the agent speaks version 200, this side version 2");
+        HANDLE_HELLO, bytes, m->h.length, "the agent speaks version 200, this side version 3");
     free(bytes);
     msg_unref(m);
 }
@@ -77,7 +77,8 @@ sample_config(uint32_t depth)
         .keepalive_ms = 15000,
         .log_level = 3,
         .spin_ns = 5000000000,
-        .attend = true};
+        .attend = true,
+        .agent = (char *)(uintptr_t) "00ff"};
 
     for (uint32_t i = 0; i < depth; i++)
         c.ancestors[i] = depth - i;
@@ -103,6 +104,7 @@ test_config(void **state)
         assert_int_equal(c.log_level, 3);
         assert_int_equal(c.spin_ns, 5000000000);
         assert_true(c.attend);
+        assert_string_equal(c.agent, "00ff");
         config_fini(&c);
         msg_unref(m);
     }
@@ -125,7 +127,7 @@ test_bad_config(void **state)
     m = msg_with(HANDLE_CONFIG, msg_payload(good), good->h.length);
     msg_payload(m)[7] = HANDSHAKE_DEPTH + 1;
     assert_int_equal(config_parse(&c, m, &err), ERR_LIMIT);
-    assert_string_equal(err.msg, "a context 65 levels deep, the limit is 64");
+    assert_string_equal(err.msg, "a context 17 levels deep, the limit is 16");
     config_fini(&c);
     m->h.handle = HANDLE_PING;
     assert_int_equal(config_parse(&c, m, &err), ERR_PROTOCOL);
@@ -219,6 +221,34 @@ test_images_find(void **state)
     rmdir(dir);
 }
 
+/* What an agent has to offer: itself, uncompressed, to machines like its own. */
+static void
+test_images_self(void **state)
+{
+    const struct bootstrap_image *image;
+    struct utsname u;
+    struct images *im;
+    struct stat st;
+    struct err err;
+
+    uname(&u);
+    assert_int_equal(stat("/proc/self/exe", &st), 0);
+    im = images_self("00ff", &err);
+    assert_non_null(im);
+    assert_string_equal(images_id(im), "00ff");
+    assert_true(images_only_raw(im));
+    assert_int_equal(access(images_native(im), X_OK), 0);
+    assert_int_equal(access(images_helper(im), X_OK), 0);
+    image = images_find(im, u.sysname, u.machine, "raw", &err);
+    assert_int_equal(image->size, st.st_size);
+    assert_memory_equal(image->data, "\177ELF", 4);
+    assert_null(images_find(im, "Linux", "pdp11", "raw", &err));
+    assert_int_equal(err.code, ERR_BOOTSTRAP);
+    assert_non_null(strstr(err.msg, "no agent for Linux pdp11: "));
+    assert_non_null(strstr(err.msg, u.machine));
+    images_close(im);
+}
+
 int
 main(void)
 {
@@ -229,6 +259,7 @@ main(void)
         cmocka_unit_test(test_bad_config),
         cmocka_unit_test(test_images_open_fails),
         cmocka_unit_test(test_images_find),
+        cmocka_unit_test(test_images_self),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,8 +20,9 @@ struct entry {
 };
 
 struct images {
-    char *dir;
+    char *dir; /* NULL: our own program is all there is */
     char *native;
+    char *helper;
     char id[72];
     SLIST_HEAD(, entry) mapped;
 };
@@ -43,11 +44,31 @@ images_open(const char *dir, struct err *err)
         uname(&u);
         im->dir = xstrdup(dir);
         im->native = xasprintf("%s/agent-%s-%s", dir, u.sysname, u.machine);
+        im->helper = xstrdup(im->native);
         SLIST_INIT(&im->mapped);
     }
     if (f)
         fclose(f);
     free(path);
+    return im;
+}
+
+struct images *
+images_self(const char *id, struct err *err)
+{
+    static const char self[] = "/proc/self/exe";
+    struct images *im;
+
+    if (access(self, R_OK | X_OK) < 0) {
+        err_errno(
+            err, ERR_FILE, errno, "no agent to open children with: %s (is /proc mounted?)", self);
+        return NULL;
+    }
+    im = xcalloc(1, sizeof *im);
+    snprintf(im->id, sizeof im->id, "%s", id);
+    im->native = xstrdup(self);
+    im->helper = xasprintf("/proc/%d/exe", (int)getpid());
+    SLIST_INIT(&im->mapped);
     return im;
 }
 
@@ -66,6 +87,7 @@ images_close(struct images *im)
     }
     free(im->dir);
     free(im->native);
+    free(im->helper);
     free(im);
 }
 
@@ -81,10 +103,37 @@ images_native(const struct images *im)
     return im->native;
 }
 
+const char *
+images_helper(const struct images *im)
+{
+    return im->helper;
+}
+
+bool
+images_only_raw(const struct images *im)
+{
+    return !im->dir;
+}
+
+static int
+check_same_machine(const char *kernel, const char *machine, struct err *err)
+{
+    struct utsname u;
+
+    uname(&u);
+    if (strcmp(u.sysname, kernel) == 0 && strcmp(u.machine, machine) == 0)
+        return 0;
+    return err_set(err, ERR_BOOTSTRAP,
+        "no agent for %s %s: a context that is opened by another has only that one's agent to use, "
+        "which "
+        "is for %s %s; open it from the controller",
+        kernel, machine, u.sysname, u.machine);
+}
+
 static const struct bootstrap_image *
 map(struct images *im, const char *file, struct err *err)
 {
-    char *path = xasprintf("%s/%s", im->dir, file);
+    char *path = im->dir ? xasprintf("%s/%s", im->dir, file) : xstrdup(im->native);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct entry *e = NULL;
     struct stat st;
@@ -120,6 +169,8 @@ images_find(void *arg, const char *kernel, const char *machine, const char *form
         err_set(err, ERR_BOOTSTRAP, "the far side calls its machine '%s %s'", kernel, machine);
         return NULL;
     }
+    if (!im->dir && check_same_machine(kernel, machine, err) < 0)
+        return NULL;
     snprintf(
         file, sizeof file, "agent-%s-%s%s%s", kernel, machine, raw ? "" : ".", raw ? "" : form);
     SLIST_FOREACH(e, &im->mapped, link)

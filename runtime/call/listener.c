@@ -27,8 +27,9 @@ struct guest {
     TAILQ_ENTRY(guest) link;
     struct listener *owner;
     struct stream *stream;
-    struct context *context;    /* NULL before its HELLO */
-    struct loop_timer patience; /* until then */
+    struct context *context;    /* NULL before CONFIG was sent */
+    struct loop_timer patience; /* until HELLO */
+    struct id_wait id_wait;
     char name[32];
 };
 
@@ -60,41 +61,75 @@ guest_free(void *arg)
     free(g);
 }
 
-static void
-greet(struct guest *g, struct msg *m)
+static int
+send_config(struct guest *g, uint32_t id, const char *route, struct err *err)
 {
     struct router *r = g->owner->router;
-    struct config config = {.id = router_new_id(r), .ancestor_count = 1, .name = g->name};
-    struct hello hello;
+    struct config config = {.id = id, .ancestor_count = 1, .name = g->name};
+
+    config.ancestors[0] = router_self(r);
+    config.ancestor_count += router_ancestors(r, config.ancestors + 1, HANDSHAKE_DEPTH - 1);
+    config.route = (char *)(uintptr_t)route;
+    config.agent = "";
+    config.keepalive_ms = KEEPALIVE_MS;
+    return stream_send(g->stream, config_make(&config), err);
+}
+
+static void
+on_id(struct id_wait *w, uint32_t first, const struct err *why)
+{
+    struct guest *g = owner_of(w, struct guest, id_wait);
     char route[48];
     struct err err;
 
     snprintf(route, sizeof route, "attach:%s", g->name);
-    config.ancestors[0] = router_self(r);
-    config.ancestor_count += router_ancestors(r, config.ancestors + 1, HANDSHAKE_DEPTH - 1);
-    config.route = route;
-    config.keepalive_ms = KEEPALIVE_MS;
-    if (hello_parse(&hello, m, &err) < 0 ||
-        stream_send(g->stream, config_make(&config), &err) < 0) {
-        stream_close(g->stream, &err, 0);
-    } else {
-        loop_timer_stop(&g->patience);
-        g->context = router_add_guest(r, g->stream, config.id, g->name, route);
-        log_info("attach", "%s is context %u", g->name, config.id);
+    if (!first || send_config(g, first, route, &err) < 0) {
+        stream_close(g->stream, first ? &err : why, 0);
+        return;
     }
+    g->context = router_add_guest(g->owner->router, g->stream, first, g->name, route);
+    log_info("attach", "%s is context %u", g->name, first);
+}
+
+/* The first frame; there is no second one until it was answered. Takes m. */
+static void
+greet(struct guest *g, struct msg *m)
+{
+    struct hello hello = {0};
+    struct err err;
+    int rc = 0;
+
+    if (g->id_wait.fn)
+        rc = err_set(&err, ERR_PROTOCOL, "a second frame ahead of CONFIG");
+    else
+        rc = hello_parse(&hello, m, &err);
     hello_fini(&hello);
     msg_unref(m);
+    if (rc < 0) {
+        stream_close(g->stream, &err, 0);
+        return;
+    }
+    loop_timer_stop(&g->patience);
+    g->id_wait.count = 1;
+    g->id_wait.fn = on_id;
+    router_want_ids(g->owner->router, &g->id_wait);
 }
 
 static void
 on_frame(struct stream *s, struct msg *m, void *arg)
 {
     struct guest *g = arg;
+    struct err why;
 
-    if (g->context)
-        router_frame(g->owner->router, s, m);
-    else
+    if (!g->context) {
         greet(g, m);
+    } else if (frame_is_for_router(&m->h)) {
+        err_set(&why, ERR_PROTOCOL, "a guest has nothing below it to speak of");
+        msg_unref(m);
+        stream_close(s, &why, 0);
+    } else {
+        router_frame(g->owner->router, s, m);
+    }
 }
 
 static void
@@ -110,6 +145,7 @@ on_closed(struct stream *s, const struct err *why, void *arg)
     else
         log_info("attach", "%s has gone: %s", g->name, why->msg);
     loop_timer_fini(&g->patience);
+    router_unwant_ids(l->router, &g->id_wait);
     TAILQ_REMOVE(&l->list, g, link);
     l->count--;
     loop_reap(l->loop, guest_free, g);

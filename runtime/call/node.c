@@ -1,6 +1,7 @@
 #include "node.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
@@ -43,6 +44,8 @@ struct node {
 
     struct stream *parent;         /* [L] agents and guests */
     struct transport *parent_link; /* of node_join until the loop has it */
+    int parent_fd;                 /* [L] of it, as long as it is open */
+    int held_fd;                   /* [L] the same, until our children are gone; or -1 */
     bool configured;               /* [L] */
     bool parent_gone;              /* [L] */
     struct err parent_why;         /* [L] until `joined` is posted */
@@ -67,6 +70,7 @@ create(uint32_t self, const char *name, struct err *err)
     pthread_mutex_init(&n->lock, NULL);
     sem_init(&n->joined, 0, 0);
     sem_init(&n->parted, 0, 0);
+    n->held_fd = -1;
     n->router = router_create(n->loop, self, name);
     n->children = children_create(n->router);
     n->captures = captures_create(n->loop);
@@ -100,23 +104,44 @@ node_create_agent(struct err *err)
 
 /* ---- the agent's stream to its parent ---- */
 
+/* What it takes to open children. Without, it still does all else. */
+static void
+adopt_image(struct node *n, const struct config *c)
+{
+    struct err err;
+
+    pthread_mutex_lock(&n->lock);
+    n->images = images_self(c->agent, &err);
+    children_set_images(n->children, n->images);
+    pthread_mutex_unlock(&n->lock);
+    if (!n->images)
+        log_debug("node", "%s", err.msg);
+}
+
 static void
 on_config(struct node *n, struct msg *m)
 {
     struct config c;
     struct err err;
+    struct router_place place;
 
     if (config_parse(&c, m, &err) < 0) {
         config_fini(&c);
         stream_close(n->parent, &err, 0);
         return;
     }
-    if (n->commands) { /* a guest has settings of its own */
+    place = (struct router_place){.self = c.id,
+        .name = c.name,
+        .route = c.route,
+        .ancestors = c.ancestors,
+        .count = c.ancestor_count};
+    router_set_parent(n->router, n->parent, &place);
+    if (n->commands) { /* a guest has settings of its own, and opens nothing */
         log_set_level((int)c.log_level);
         loop_set_spin(n->loop, c.spin_ns);
         loop_set_attend(n->loop, c.attend);
+        adopt_image(n, &c);
     }
-    router_set_parent(n->router, n->parent, c.id, c.name, c.ancestors, c.ancestor_count);
     stream_keepalive(n->parent, c.keepalive_ms);
     log_debug("node", "context %u, %s, by way of %s", c.id, c.name, c.route);
     config_fini(&c);
@@ -137,6 +162,24 @@ parent_frame(struct stream *s, struct msg *m, void *arg)
     }
 }
 
+/* The parent sees our end when we let go of what leads to it: not before those behind us have ended. */
+static void
+hold_parent(struct node *n)
+{
+    if (!children_empty(n->children))
+        n->held_fd = fcntl(n->parent_fd, F_DUPFD_CLOEXEC, 10);
+}
+
+static void
+let_go_of_parent(void *arg)
+{
+    struct node *n = arg;
+
+    if (n->held_fd >= 0)
+        close(n->held_fd);
+    n->held_fd = -1;
+}
+
 static void
 parent_closed(struct stream *s, const struct err *why, void *arg)
 {
@@ -147,6 +190,7 @@ parent_closed(struct stream *s, const struct err *why, void *arg)
     if (n->configured) {
         struct err over;
 
+        hold_parent(n);
         err_set(
             &over, ERR_DEAD, "the process that this one was attached to has ended: %s", why->msg);
         router_lost(n->router, s, n->commands ? why : &over);
@@ -166,6 +210,7 @@ join(void *arg)
     struct stream_options o = {.name = "parent"};
     struct node *n = arg;
 
+    n->parent_fd = n->parent_link->wfd >= 0 ? n->parent_link->wfd : n->parent_link->fd;
     n->parent = stream_create(n->loop, n->parent_link, &o, &events, n);
 }
 
@@ -329,12 +374,14 @@ node_destroy(struct node *n)
     if (!n)
         return;
     node_unlisten(n);
-    children_destroy(n->children);
+    children_end(n->children);
+    loop_sync(n->loop, let_go_of_parent, n);
     captures_destroy(n->captures);
     if (n->commands)
         command_service_destroy(n->commands);
     file_service_destroy(n->files);
     leave(n);
+    children_destroy(n->children);
     shared_destroy(n->modules);
     loop_stop(n->loop);
     router_destroy(n->router);

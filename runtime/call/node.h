@@ -101,7 +101,7 @@ uint32_t node_open(
     struct node *n, const struct open_options *o, struct mailbox *mb, struct err *err);
 /* Gives an opening up; its outcome is then ERR_CANCELLED. */
 void node_cancel_open(struct node *n, uint32_t seq);
-/* Closes a child: what was sent to it still goes out, then it is told to end, and has `linger_ms`
+/* Closes a context below: what was sent to it still goes out, then it is told to end, and has `linger_ms`
  * for that. Its end is announced like any other (HANDLE_DEAD with ERR_CLOSED). No-op for others. */
 void node_close(struct node *n, uint32_t id, int64_t linger_ms);
 

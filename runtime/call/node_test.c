@@ -517,6 +517,7 @@ test_depth_limit(void **state)
     assert_int_equal(join(&j, config_for(9, HANDSHAKE_DEPTH), &err), 0);
     assert_int_equal(node_open(j.node, &o, NULL, &err), 0);
     assert_int_equal(err.code, ERR_LIMIT);
+    assert_string_equal(err.msg, "r: contexts nest at most 16 deep");
     leave(&j);
 }
 

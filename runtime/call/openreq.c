@@ -143,7 +143,9 @@ openreq_create(const struct open_options *o, const struct images *im, bool has_s
     char *text;
 
     if (!im) {
-        err_set(err, ERR_BOOTSTRAP, "this process has no agents to open children with");
+        err_set(err, ERR_BOOTSTRAP,
+            "this context has no agent to open children with (one that is opened by another needs "
+            "/proc)");
         return NULL;
     }
     if (o->ssh && !has_ssh) {
@@ -152,6 +154,11 @@ openreq_create(const struct open_options *o, const struct images *im, bool has_s
     }
     if (!o->ssh && o->argv && !o->argv[0]) {
         err_set(err, ERR_ARGUMENT, "%s: an empty command", o->name);
+        return NULL;
+    }
+    if (strlen(o->name) >= CONTEXT_TEXT_MAX || strlen(o->route) >= CONTEXT_TEXT_MAX) {
+        err_set(err, ERR_LIMIT, "a name or a route of %u characters or more: %.100s",
+            CONTEXT_TEXT_MAX, o->route);
         return NULL;
     }
     q = xcalloc(1, sizeof *q);
@@ -164,11 +171,12 @@ openreq_create(const struct open_options *o, const struct images *im, bool has_s
     random_hex(q->marker, BOOTSTRAP_MARKER / 2);
     stub.marker = q->marker;
     stub.hash = images_id(im);
+    stub.raw = images_only_raw(im);
     q->p->asker = asker_create(&o->ask);
     q->p->ask = o->ask;
     q->p->ask.password = copy(q, o->ask.password);
     q->p->ask.passphrase = copy(q, o->ask.passphrase);
-    q->p->helper = copy(q, images_native(im));
+    q->p->helper = copy(q, images_helper(im));
     if (!o->ssh && !o->argv) {
         plan_local(q, im);
     } else {

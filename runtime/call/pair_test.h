@@ -97,9 +97,11 @@ side_connect(void *arg)
     struct side *side = arg;
     struct stream_options o = {.name = side->child ? "controller" : "web1"};
     uint32_t above = CONTEXT_CONTROLLER;
+    struct router_place place = {
+        .self = 2, .name = "web1", .route = "test:web1", .ancestors = &above, .count = 1};
     side->stream = stream_create(side->loop, process_adopt(side->fd, side->fd), &o, &events, side);
     if (side->child)
-        router_set_parent(side->router, side->stream, 2, "web1", &above, 1);
+        router_set_parent(side->router, side->stream, &place);
     else
         side->peer = router_add_child(side->router, side->stream, 2, "web1", "test:web1");
 }

@@ -10,6 +10,7 @@
 #include "router_internal.h"
 
 static void on_local(struct loop_work *w);
+static void send_local(struct router *r, struct msg *m);
 
 struct router *
 router_create(struct loop *loop, uint32_t self, const char *name)
@@ -19,7 +20,9 @@ router_create(struct loop *loop, uint32_t self, const char *name)
     r->loop = loop;
     r->self = self;
     r->name = xstrdup(name);
-    atomic_init(&r->next_id, self + 1);
+    r->route = xstrdup("");
+    r->next_id = self + 1;
+    TAILQ_INIT(&r->id_waits);
     pthread_mutex_init(&r->lock, NULL);
     TAILQ_INIT(&r->local);
     pieces_init(&r->pieces);
@@ -44,10 +47,13 @@ router_destroy(struct router *r)
     pieces_fini(&r->pieces);
     flows_destroy(r->flows);
     router_disallow(r, CONTEXT_NONE, NULL);
+    expect(TAILQ_EMPTY(&r->id_waits));
+    tree_fini(r);
     stream_unref(r->parent);
     pthread_mutex_destroy(&r->lock);
     free(r->ancestors);
     free(r->name);
+    free(r->route);
     free(r);
 }
 
@@ -75,6 +81,12 @@ router_self(const struct router *r)
     return r->self;
 }
 
+const char *
+router_route(const struct router *r)
+{
+    return r->route;
+}
+
 uint32_t
 router_ancestors(const struct router *r, uint32_t *out, uint32_t max)
 {
@@ -86,12 +98,6 @@ router_ancestors(const struct router *r, uint32_t *out, uint32_t max)
 }
 
 /* ---- contexts ---- */
-
-uint32_t
-router_new_id(struct router *r)
-{
-    return atomic_fetch_add(&r->next_id, 1);
-}
 
 struct context *
 context_ref(struct context *c)
@@ -108,6 +114,7 @@ context_unref(struct context *c)
     stream_unref(c->stream);
     free(c->name);
     free(c->route);
+    free(c->why);
     free(c);
 }
 
@@ -137,9 +144,8 @@ router_find(struct router *r, uint32_t id)
     return NULL;
 }
 
-/* Takes a reference for the table. */
-static void
-enter(struct router *r, struct context *c)
+void
+router_enter(struct router *r, struct context *c)
 {
     context_ref(c); /* not inside the macro, which evaluates its argument more than once */
     pthread_mutex_lock(&r->lock);
@@ -154,7 +160,8 @@ router_add_child(
     struct context *c = context_create(r, s, id, name, route);
 
     c->via = id;
-    enter(r, c);
+    router_enter(r, c);
+    tree_announce(r, c);
     return c;
 }
 
@@ -166,7 +173,7 @@ router_add_guest(
 
     c->via = id;
     c->guest = true;
-    enter(r, c);
+    router_enter(r, c);
     return c;
 }
 
@@ -203,22 +210,23 @@ router_below(struct router *r, struct context ***list)
 }
 
 void
-router_set_parent(struct router *r, struct stream *s, uint32_t self, const char *name,
-    const uint32_t *ancestors, size_t count)
+router_set_parent(struct router *r, struct stream *s, const struct router_place *place)
 {
-    r->self = self;
+    r->self = place->self;
     free(r->name);
-    r->name = xstrdup(name);
-    atomic_store(&r->next_id, self + 1);
+    r->name = xstrdup(place->name);
+    free(r->route);
+    r->route = xstrdup(place->route);
     r->parent = stream_ref(s);
-    r->ancestors = xcalloc(count, sizeof *ancestors);
-    memcpy(r->ancestors, ancestors, count * sizeof *ancestors);
-    r->ancestor_count = count;
-    for (size_t i = 0; i < count; i++) {
-        const char *what = ancestors[i] == CONTEXT_CONTROLLER ? "controller" : "parent";
-        struct context *c = context_create(r, s, ancestors[i], what, what);
+    r->ancestors = xcalloc(place->count, sizeof *r->ancestors);
+    memcpy(r->ancestors, place->ancestors, place->count * sizeof *r->ancestors);
+    r->ancestor_count = place->count;
+    for (size_t i = 0; i < place->count; i++) {
+        bool root = r->ancestors[i] == CONTEXT_CONTROLLER;
+        const char *what = root ? "controller" : i == 0 ? "parent" : "ancestor";
+        struct context *c = context_create(r, s, r->ancestors[i], what, what);
 
-        enter(r, c);
+        router_enter(r, c);
         context_unref(c);
     }
 }
@@ -238,7 +246,7 @@ router_context(struct router *r, uint32_t id)
         return c;
     if (id == r->self)
         return context_create(r, NULL, id, r->name, r->name);
-    if (!r->parent)
+    if (!r->parent || tree_is_ours(r, id)) /* what is below is known */
         return NULL;
     snprintf(name, sizeof name, "context %u", id);
     return context_create(r, r->parent, id, name, name);
@@ -257,13 +265,32 @@ router_is_above(const struct router *r, uint32_t id)
     return false;
 }
 
+/* An answer from anywhere else is none to who asked. */
+void
+router_answer_for(struct router *r, const struct frame_header *to, const struct err *why)
+{
+    struct context *c;
+    struct msg *m;
+
+    if (!to->reply || to->src == CONTEXT_NONE || !(c = router_context(r, to->src)))
+        return;
+    m = msg_dead(to, why, r->name);
+    m->h.auth = r->self;
+    m->owed = true;
+    if (!c->stream)
+        send_local(r, m);
+    else if (stream_send(c->stream, m, NULL) < 0)
+        log_debug("route", "the answer to context %u is lost with it", to->src);
+    context_unref(c);
+}
+
 void
 router_refuse(struct router *r, struct msg *m, const struct err *why)
 {
     count(messages_dropped);
     /* Of a message in pieces the last is answered for. */
     if (!(m->h.flags & FRAME_MORE))
-        router_reply_error(r, &m->h, why);
+        router_answer_for(r, &m->h, why);
     msg_unref(m);
 }
 
@@ -366,7 +393,6 @@ int
 router_send(struct context *c, struct msg *m, struct err *err)
 {
     struct router *r = c->router;
-    int rc;
 
     m->h.dst = c->id;
     m->h.src = m->h.auth = r->self;
@@ -374,8 +400,13 @@ router_send(struct context *c, struct msg *m, struct err *err)
         send_local(r, m);
         return 0;
     }
-    rc = stream_send(c->stream, m, err);
-    return rc;
+    /* The stream of a direct child knows by itself. */
+    if (c->via != c->id && atomic_load_explicit(&c->dead, memory_order_acquire)) {
+        msg_unref(m);
+        return err_set(
+            err, c->why ? c->why->code : ERR_DEAD, "%s", c->why ? c->why->msg : "it is lost");
+    }
+    return stream_send(c->stream, m, err);
 }
 
 void

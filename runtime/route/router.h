@@ -14,6 +14,11 @@
  * A guest is a child that has proven to be whoever runs this process (call/listener.h). What it sends to
  * the contexts below this one gets this context's authority; here, and above, it is a child like others.
  *
+ * The tree. Ids come from the root, in blocks: a router gives blocks to its children out of its own, so it
+ * knows which stream an id may be behind. A new context is announced from parent to parent up to the root,
+ * ahead of its first message, and so is its end, behind its last (tree.c). What a router does not know is
+ * its parent's to route; whether two may talk is decided by their nearest common ancestor.
+ *
  * What passes through goes on as the frames it came in; only at its destination a message that travels in
  * pieces is put together (pieces.h). A child that sends faster than another context takes it is not read
  * until that has caught up.
@@ -53,6 +58,8 @@ struct context {
     uint32_t via; /* the direct child it is or is behind; 0 for what is not below us */
     bool guest;   /* a child that acts in our name, below us */
     atomic_bool dead;
+    struct err *why;          /* set before `dead`, where it was known by then */
+    unsigned behind;          /* loop role: contexts behind it, of a direct child */
     LIST_ENTRY(context) link; /* the router's table, under its lock */
 };
 
@@ -61,14 +68,32 @@ struct router *router_create(struct loop *loop, uint32_t self, const char *name)
 void router_destroy(struct router *r);
 struct loop *router_loop(const struct router *r);
 uint32_t router_self(const struct router *r);
+/* How one gets here from the controller, "" in the controller. */
+const char *router_route(const struct router *r);
 /* Copies up to `max` ancestors, nearest first; returns how many. */
 uint32_t router_ancestors(const struct router *r, uint32_t *out, uint32_t max);
 
 /* ---- contexts ---- */
 
-/* A new context id, unique in the tree below this process. Any thread. */
-uint32_t router_new_id(struct router *r);
-/* A direct child reached by `s` (a reference is taken). Loop role. Returns one reference. */
+/* Somebody who wants `count` ids in a row. */
+struct id_wait {
+    TAILQ_ENTRY(id_wait) link;
+    uint32_t count;
+    /* The first of them; or 0, and why there are none. On the loop role, perhaps before router_want_ids
+     * returns. */
+    void (*fn)(struct id_wait *w, uint32_t first, const struct err *why);
+    bool waiting;
+};
+/* Ids that no other context in the tree has or had: at once, or when the parent has given some. Loop role. */
+void router_want_ids(struct router *r, struct id_wait *w);
+/* No-op for one that does not wait. Loop role. */
+void router_unwant_ids(struct router *r, struct id_wait *w);
+
+/* Names and routes of contexts are shorter than this, since those who are told of them keep them. */
+#define CONTEXT_TEXT_MAX 4096
+
+/* A direct child reached by `s` (a reference is taken), with an id of router_want_ids. It is announced to
+ * the parent. Loop role. Returns one reference. */
 struct context *router_add_child(
     struct router *r, struct stream *s, uint32_t id, const char *name, const char *route);
 /* The same for a guest. It may send what a parent may to whatever is below us, but for guests; who hears
@@ -79,13 +104,18 @@ struct context *router_add_guest(
 /* What is below us, but for guests. Sets *list (owned by the caller, with a reference to each), in the order
  * of ids; returns how many. Any thread. */
 uint32_t router_below(struct router *r, struct context ***list);
+/* What an agent's parent has said of it. */
+struct router_place {
+    uint32_t self;
+    const char *name, *route;  /* of this process */
+    const uint32_t *ancestors; /* ids, nearest first */
+    size_t count;
+};
 /* The parent's stream: the way to everything that is not below us. Agents call it once, before any
- * message. `self` and `name` are this process's own from now on, `ancestors` are ids, nearest first.
- * Loop role. */
-void router_set_parent(struct router *r, struct stream *s, uint32_t self, const char *name,
-    const uint32_t *ancestors, size_t count);
-/* A reference to the context with that id: one of ours, our own, or (in an agent) anything above.
- * NULL if the way to it is unknown. Any thread. */
+ * message. Loop role. */
+void router_set_parent(struct router *r, struct stream *s, const struct router_place *place);
+/* A reference to the context with that id: one below, our own, or (in an agent) anything that may be
+ * elsewhere in the tree. NULL if the way to it is unknown. Any thread. */
 struct context *router_context(struct router *r, uint32_t id);
 struct context *context_ref(struct context *c);
 void context_unref(struct context *c);
@@ -117,10 +147,11 @@ void router_credit(struct router *r, uint32_t peer, uint32_t handle, uint32_t by
  * it is not read until there is room again. Loop role. */
 void router_post(struct router *r, struct mailbox *mb, struct msg *m);
 
-/* Lets context `a` send to `b`, and `b` answer, by way of this one, until one of them is lost; the other
- * hears of that. Only to dynamic handles: since nobody guesses these, `b` reaches of `a` what `a` has given
- * it. What `b` does with a message is its own policy: the authority is that of `a`. ERR_DEAD if one of them
- * is not below this context. Any thread. */
+/* Lets context `a` send to `b`, and `b` answer, by way of their nearest common ancestor, until one of them
+ * is lost; the other hears of that. Only to dynamic handles: since nobody guesses these, `b` reaches of `a`
+ * what `a` has given it. What `b` does with a message is its own policy: the authority is that of the
+ * ancestor's child by way of which `a` is reached. ERR_DEAD if one of them is not below this context. Any
+ * thread. */
 int router_allow(struct router *r, uint32_t a, uint32_t b, struct err *err) must_check;
 
 /* ---- handles ---- */

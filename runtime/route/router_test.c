@@ -158,7 +158,7 @@ test_downwards_to_nobody(void **state)
                 .dst = nowhere[i], .src = 1, .auth = 1, .handle = 16, .reply = 5, .seq = 8});
         m = link_hear(&x->links[0]);
         assert_int_equal(m->h.dst, 1);
-        assert_int_equal(m->h.src, 5);
+        assert_int_equal(m->h.src, nowhere[i]);
         assert_int_equal(m->h.handle, 5);
         assert_int_equal(m->h.seq, 8);
         assert_int_equal(dead_code(m), ERR_DEAD);
@@ -191,7 +191,6 @@ test_contexts(void **state)
     assert_int_equal(above[0], 4);
     assert_int_equal(above[1], 1);
     assert_int_equal(router_ancestors(x->router, above, 1), 1);
-    assert_true(router_new_id(x->router) > 5);
 }
 
 static void
@@ -479,7 +478,7 @@ test_lost_parent(void **state)
     assert_int_equal(gone, 4 + 1);
     link_say(&x->links[1], (struct frame_header){.dst = 1, .src = 6, .handle = 16, .reply = 5});
     m = link_answer(&x->links[1]);
-    assert_int_equal(dead_code(m), ERR_DEAD);
+    assert_int_equal(dead_code(m), ERR_CLOSED);
     msg_unref(m);
 }
 

@@ -3,7 +3,8 @@
  * plays itself, frame by frame.
  *
  * As a controller it is context 1, with the children 2 and 3. As an agent it is context 5 with the
- * parent 4, whose parent is the controller 1; its child is 6.
+ * parent 4, whose parent is the controller 1; its child is 6. What it says of that one to the parent has been
+ * heard.
  */
 #ifndef ORRERY_ROUTER_TEST_H
 #define ORRERY_ROUTER_TEST_H
@@ -21,7 +22,7 @@
 #include "mem.h"
 #include "pack.h"
 #include "process.h"
-#include "router.h"
+#include "router_internal.h"
 
 #define LINK_GUEST 9 /* the id of one that is a guest */
 
@@ -73,6 +74,8 @@ link_connect(void *arg)
     static const struct stream_events events = {
         .up = link_up, .frame = link_frame, .closed = link_closed};
     static const uint32_t above[] = {4, 1};
+    static const struct router_place place = {
+        .self = 5, .name = "web1", .route = "test:web1", .ancestors = above, .count = 2};
     struct link *l = arg;
     struct hub *x = l->hub;
     struct stream_options o = {.name = l->id < 5 && x->agent ? "parent" : "child"};
@@ -83,7 +86,7 @@ link_connect(void *arg)
     l->far = fds[1];
     l->s = stream_create(x->loop, process_adopt(fds[0], fds[0]), &o, &events, l);
     if (l->id == 4)
-        router_set_parent(x->router, l->s, 5, "web1", above, 2);
+        router_set_parent(x->router, l->s, &place);
     else if (l->id == LINK_GUEST)
         l->context = router_add_guest(x->router, l->s, l->id, "guest", "test:guest");
     else
@@ -120,6 +123,8 @@ link_cut(struct link *l)
     sem_post(&l->closed);
 }
 
+static inline struct msg *link_hear(struct link *l);
+
 static inline int
 hub_setup(struct hub **out, bool agent)
 {
@@ -132,9 +137,12 @@ hub_setup(struct hub **out, bool agent)
     if (!x->loop || loop_start(x->loop, &err) < 0)
         return -1;
     x->router = router_create(x->loop, agent ? 0 : 1, agent ? "agent" : "controller");
+    x->router->next_id = 10; /* those before are the test's own */
     x->mb = mailbox_create(NULL);
     hub_link(x, agent ? 4 : 2);
     hub_link(x, agent ? 6 : 3);
+    if (agent)
+        msg_unref(link_hear(&x->links[0]));
     x->reply = router_listen_mailbox(x->router, 0, HANDLE_FROM_ANYONE, x->mb);
     *out = x;
     return 0;

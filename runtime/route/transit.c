@@ -15,8 +15,8 @@
 
 #define WARN_MS 1000 /* between two lines about what is refused: a child must not fill the log */
 
-static bool
-may_warn(struct router *r)
+bool
+router_warns(struct router *r)
 {
     int64_t now = clock_ms();
 
@@ -40,18 +40,35 @@ find_allowed(struct router *r, uint32_t a, uint32_t b)
     return NULL;
 }
 
-/* Lock held. */
-static bool
-is_below(struct router *r, uint32_t id)
+/* Lock held. Borrowed. */
+static struct context *
+find_below(struct router *r, uint32_t id)
 {
     struct context *c = router_find(r, id);
 
-    return c && c->via;
+    return c && c->via ? c : NULL;
+}
+
+/* Both are behind one child, which is for that to see to. Where one of them is the child itself, the other
+ * is its descendant, and they may talk anyhow. */
+static void
+allow_below(struct stream *s, uint32_t a, uint32_t b)
+{
+    struct buf p = {0};
+    struct msg *m;
+
+    pack_u32(&p, a);
+    pack_u32(&p, b);
+    m = pack_msg(HANDLE_ALLOW, &p);
+    buf_fini(&p);
+    m->owed = true;
+    if (stream_send(s, m, NULL) < 0)
+        log_debug("route", "%s: no ALLOW on a closed stream", stream_name(s));
 }
 
 /* Lock held. */
 static void
-allow(struct router *r, uint32_t a, uint32_t b)
+enter_allowed(struct router *r, uint32_t a, uint32_t b)
 {
     struct allowed *p;
 
@@ -66,18 +83,23 @@ allow(struct router *r, uint32_t a, uint32_t b)
 int
 router_allow(struct router *r, uint32_t a, uint32_t b, struct err *err)
 {
-    uint32_t gone = CONTEXT_NONE;
+    struct context *ca, *cb;
+    struct stream *common = NULL;
 
     pthread_mutex_lock(&r->lock);
-    if (!is_below(r, a))
-        gone = a;
-    else if (!is_below(r, b))
-        gone = b;
-    if (!gone)
-        allow(r, a, b);
+    ca = find_below(r, a);
+    cb = find_below(r, b);
+    if (ca && cb && ca->via != cb->via)
+        enter_allowed(r, a, b);
+    else if (ca && cb && a != ca->via && b != cb->via && a != b)
+        common = stream_ref(ca->stream);
     pthread_mutex_unlock(&r->lock);
-    if (gone)
-        return err_set(err, ERR_DEAD, "context %u is not known here (any more)", gone);
+    if (!ca || !cb)
+        return err_set(err, ERR_DEAD, "context %u is not known here (any more)", ca ? b : a);
+    if (common) {
+        allow_below(common, a, b);
+        stream_unref(common);
+    }
     return 0;
 }
 
@@ -105,6 +127,18 @@ router_disallow(struct router *r, uint32_t id, uint32_t **others)
     return count;
 }
 
+/* Is this the nearest common ancestor of the destination, and of who sends to it from below? */
+static bool
+is_crossing(struct router *r, uint32_t dst)
+{
+    bool crossing;
+
+    pthread_mutex_lock(&r->lock);
+    crossing = !r->parent || find_below(r, dst);
+    pthread_mutex_unlock(&r->lock);
+    return crossing || tree_is_ours(r, dst);
+}
+
 /* From one child to another: what was handed out, where the script allowed it, and nothing else. */
 static bool
 sibling_may(struct router *r, const struct frame_header *h)
@@ -130,10 +164,10 @@ guest_may(struct router *r, const struct frame_header *h)
     if ((h->handle < HANDLE_CALL && h->handle != HANDLE_CREDIT) || h->handle == HANDLE_MODULE)
         return false;
     pthread_mutex_lock(&r->lock);
-    to = router_find(r, h->dst);
-    may = to && to->via && !to->guest;
+    to = find_below(r, h->dst);
+    may = to && !to->guest;
     if (may)
-        allow(r, h->src, h->dst);
+        enter_allowed(r, h->src, h->dst);
     pthread_mutex_unlock(&r->lock);
     return may;
 }
@@ -144,13 +178,13 @@ may_pass(struct router *r, const struct frame_header *h)
 {
     if (h->auth == r->self) /* stamped so: a guest's */
         return guest_may(r, h);
-    return router_is_above(r, h->dst) || sibling_may(r, h);
+    return !is_crossing(r, h->dst) || sibling_may(r, h);
 }
 
 /* ---- through ---- */
 
-/* Where messages for a context go on; never back to where they came from: the parent would drop them, and
- * their sender would wait for ever. Returns one reference. */
+/* Where messages for a context go on: what is not known here is the parent's to find. Never back to where
+ * they came from, which would drop them, and their sender would wait for ever. Returns one reference. */
 static struct stream *
 way_to(struct router *r, uint32_t id, const struct stream *from)
 {
@@ -159,8 +193,9 @@ way_to(struct router *r, uint32_t id, const struct stream *from)
 
     pthread_mutex_lock(&r->lock);
     c = router_find(r, id);
-    if (c && c->stream && c->stream != from)
-        s = stream_ref(c->stream);
+    s = c ? c->stream : r->parent;
+    if (s)
+        s = s == from ? NULL : stream_ref(s);
     pthread_mutex_unlock(&r->lock);
     return s;
 }
@@ -188,6 +223,12 @@ forward(struct router *r, struct stream *from, struct msg *m)
     struct frame_header h = m->h;
     struct err why;
 
+    if (!s && from == r->parent && tree_is_ours(r, h.dst)) {
+        /* All above hear of its end, and why: that is behind what has gone up before. */
+        count(messages_dropped);
+        msg_unref(m);
+        return;
+    }
     if (!s) {
         err_set(&why, ERR_DEAD, "context %u is not known here (any more)", h.dst);
         return_credit(r, from, &h);
@@ -198,7 +239,7 @@ forward(struct router *r, struct stream *from, struct msg *m)
         count(messages_dropped);
         return_credit(r, from, &h);
         if ((h.flags & (FRAME_MORE | FRAME_CONT)) != (FRAME_MORE | FRAME_CONT))
-            router_reply_error(r, &h, &why);
+            router_answer_for(r, &h, &why);
     } else {
         if (!(h.flags & FRAME_MORE))
             count(messages_forwarded);
@@ -284,7 +325,7 @@ stamp(struct router *r, struct stream *s, struct msg *m)
     pthread_mutex_unlock(&r->lock);
     if (!via) {
         count(messages_dropped);
-        if (may_warn(r))
+        if (router_warns(r))
             log_warn("route", "%s sent a message as context %u, which it is not: dropped",
                 stream_name(s), m->h.src);
         return ERR_DENIED;
@@ -299,6 +340,10 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
     bool below = s != r->parent;
     struct err why;
 
+    if (frame_is_for_router(&m->h)) {
+        tree_frame(r, s, m);
+        return;
+    }
     if (below && stamp(r, s, m) < 0) {
         msg_unref(m);
         return;
@@ -306,7 +351,7 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
     if (m->h.dst == r->self) {
         arrive(r, s, m);
     } else if (below && !may_pass(r, &m->h)) {
-        if (may_warn(r))
+        if (router_warns(r))
             log_warn("route", "%s to context %u: it may not send %s there", stream_name(s),
                 m->h.dst, frame_handle_name(m->h.handle));
         err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
@@ -319,6 +364,24 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
 
 /* ---- loss ---- */
 
+void
+router_tell_dead(
+    struct router *r, uint32_t id, uint32_t lost, const char *name, const struct err *why)
+{
+    struct frame_header to = {.src = id, .dst = lost, .reply = HANDLE_DEAD};
+    struct stream *s = NULL;
+    struct context *c;
+
+    pthread_mutex_lock(&r->lock);
+    c = find_below(r, id);
+    if (c)
+        s = stream_ref(c->stream);
+    pthread_mutex_unlock(&r->lock);
+    if (s && stream_send(s, msg_dead(&to, why, name), NULL) < 0)
+        log_debug("route", "context %u does not hear of the end of %s", id, name);
+    stream_unref(s);
+}
+
 /* Those that might talk to it hear of its end. */
 static void
 tell_siblings(struct router *r, const struct context *c, const struct err *why)
@@ -326,24 +389,49 @@ tell_siblings(struct router *r, const struct context *c, const struct err *why)
     uint32_t *others = NULL;
     size_t count = router_disallow(r, c->id, &others);
 
-    for (size_t i = 0; i < count; i++) {
-        struct frame_header to = {.src = others[i], .dst = c->id, .reply = HANDLE_DEAD};
-        struct stream *s = way_to(r, others[i], c->stream);
-
-        if (s && stream_send(s, msg_dead(&to, why, c->name), NULL) < 0)
-            log_debug("route", "context %u does not hear of the end of %s", others[i], c->name);
-        stream_unref(s);
-    }
+    for (size_t i = 0; i < count; i++)
+        router_tell_dead(r, others[i], c->id, c->name, why);
     free(others);
 }
 
-void
-router_lost(struct router *r, struct stream *s, const struct err *why)
+/* Nobody sends there from now on. */
+static void
+mark_lost(struct context *c, const struct err *why)
 {
-    struct context_list lost = LIST_HEAD_INITIALIZER(lost);
-    struct context *c, *next;
+    c->why = xmalloc(sizeof *why);
+    *c->why = *why;
+    atomic_store_explicit(&c->dead, true, memory_order_release);
+}
 
-    count_n(COUNT_messages_dropped, pieces_drop_stream(&r->pieces, s));
+/* Takes c. */
+static void
+tell_lost(struct router *r, struct context *c)
+{
+    count_n(COUNT_messages_dropped, pieces_drop_source(&r->pieces, c->id));
+    flows_lost(r->flows, c->id);
+    tell_siblings(r, c, c->why);
+    router_announce(r, c, c->why);
+    if (c->via && !c->guest)
+        tree_withdraw(r, c, c->why);
+    context_unref(c);
+}
+
+void
+router_lose(struct router *r, struct context *c, const struct err *why)
+{
+    pthread_mutex_lock(&r->lock);
+    LIST_REMOVE(c, link);
+    pthread_mutex_unlock(&r->lock);
+    mark_lost(c, why);
+    tell_lost(r, c);
+}
+
+/* Takes all that a stream leads to out of the table. Returns the direct child among them, if there is one. */
+static struct context *
+take_lost(struct router *r, const struct stream *s, struct context_list *lost)
+{
+    struct context *c, *next, *child = NULL;
+
     pthread_mutex_lock(&r->lock);
     for (int i = 0; i < ROUTER_BUCKETS; i++)
         for (c = LIST_FIRST(&r->contexts[i]); c; c = next) {
@@ -351,15 +439,29 @@ router_lost(struct router *r, struct stream *s, const struct err *why)
             if (c->stream != s)
                 continue;
             LIST_REMOVE(c, link);
-            LIST_INSERT_HEAD(&lost, c, link);
-            atomic_store(&c->dead, true);
+            LIST_INSERT_HEAD(lost, c, link);
+            if (c->id == c->via)
+                child = c;
         }
     pthread_mutex_unlock(&r->lock);
+    return child;
+}
+
+void
+router_lost(struct router *r, struct stream *s, const struct err *why)
+{
+    struct context_list lost = LIST_HEAD_INITIALIZER(lost);
+    struct context *c, *child = take_lost(r, s, &lost);
+    struct err behind = *why;
+
+    count_n(COUNT_messages_dropped, pieces_drop_stream(&r->pieces, s));
+    if (child) /* those behind it are lost for another reason than their own */
+        err_set(&behind, why->code, "lost with %s: %s", child->route, why->msg);
+    LIST_FOREACH(c, &lost, link)
+        mark_lost(c, c == child ? why : &behind);
     while ((c = LIST_FIRST(&lost))) {
         LIST_REMOVE(c, link);
-        flows_lost(r->flows, c->id);
-        tell_siblings(r, c, why);
-        router_announce(r, c, why);
-        context_unref(c);
+        tell_lost(r, c);
     }
+    tree_lost(r, s, why);
 }

@@ -83,6 +83,7 @@ struct bootstrap_stub {
     const char
         *cache; /* a directory to try first: a private one is made inside it; absolute or "~/..";
                         * or NULL */
+    bool raw;   /* there is no compressed agent to send */
 };
 
 /*

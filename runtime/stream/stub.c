@@ -48,10 +48,14 @@ static const char tools[] = /**/
     "for _z in uname mkdir chmod mv rm ls cat wc ${_h%% *};do "
     "command -v $_z >/dev/null||{ echo \"$_m fail there is no $_z command in the PATH: "
     "$PATH\";exit 1;};"
-    "done;"
+    "done;";
+static const char any_form[] = /**/
     "for _z in \"xz -dc\" \"unxz -c\" \"gzip -dc\" \"gunzip -c\" \"busybox zcat\" cat;do "
     "command -v ${_z%% *} >/dev/null&&break;"
-    "done;"
+    "done;";
+static const char raw_form[] = /**/
+    "_z=cat;";
+static const char receiving[] = /**/
     "case $_z in *xz*)_g=xz;;cat)_g=raw;;*)_g=gz;;esac;"
     /* Takes back what we made in $_q; a directory that holds something stays. */
     "_c(){ rm -f $_t;cd /;rmdir \"$_q\" 2>/dev/null;_q=;};"
@@ -165,6 +169,8 @@ bootstrap_script(const struct bootstrap_stub *stub, struct err *err)
     if (!stub->no_cache)
         put(&out, warm);
     put(&out, tools);
+    put(&out, stub->raw ? raw_form : any_form);
+    put(&out, receiving);
     put(&out, stub->no_cache ? make_private : make_cached);
     put(&out, make_check);
     put(&out, stub->no_cache ? each_private : each_cached);

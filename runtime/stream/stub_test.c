@@ -485,12 +485,26 @@ test_no_cache(void **state)
         output("find %s /var/tmp /dev/shm -mindepth 1; ls /tmp | grep -v stub-test", home), "");
 }
 
+/* There are decompressors here, but nothing to decompress. */
+static void
+test_raw(void **state)
+{
+    struct far_options o = {.home = home, .raw = true};
+    struct far f;
+
+    far_start(&f, &o);
+    far_drive(&f, 1);
+    assert_up(&f, false);
+    assert_true(f.raw);
+    far_fini(&f);
+}
+
 /* The text itself: what it may not hold, and how long it may be. */
 static void
 test_text(void **state)
 {
     char marker[BOOTSTRAP_MARKER + 1];
-    struct bootstrap_stub stub = {marker, HASH, false, NULL};
+    struct bootstrap_stub stub = {.marker = marker, .hash = HASH};
     struct err err = {0};
 
     random_hex(marker, BOOTSTRAP_MARKER / 2);
@@ -513,7 +527,7 @@ test_text(void **state)
     stub.cache = "/a$(reboot)";
     assert_null(bootstrap_command(&stub, &err));
     assert_int_equal(err.code, ERR_ARGUMENT);
-    stub = (struct bootstrap_stub){"not hex", HASH, false, NULL};
+    stub = (struct bootstrap_stub){.marker = "not hex", .hash = HASH};
     assert_null(bootstrap_script(&stub, &err));
 }
 
@@ -569,6 +583,7 @@ main(void)
         test(test_missing_tools),
         test(test_cut),
         test(test_no_cache),
+        test(test_raw),
     };
 
     return cmocka_run_group_tests(tests, begin, finish);

@@ -37,7 +37,7 @@ struct far_options {
     const char *const *login; /* argv in front of -c COMMAND; {"sh", NULL} */
     const char *front;        /* a command line in front of the command itself */
     const char *path, *home, *xdg, *runtime, *cache;
-    bool no_home, no_cache, stubborn; /* stubborn: the agent's self-test fails */
+    bool no_home, no_cache, raw, stubborn; /* stubborn: the agent's self-test fails */
     size_t cut;    /* send no more than this of the image, then the end of input */
     int kill_with; /* and before that this signal, to the process group */
     uid_t uid;     /* run as this user */
@@ -177,7 +177,11 @@ far_start(struct far *f, const struct far_options *o)
 {
     static const char *const sh[] = {"sh", NULL};
     const char *argv[16], *env[16];
-    struct bootstrap_stub stub = {f->marker, HASH, o->no_cache, o->cache};
+    struct bootstrap_stub stub = {.marker = f->marker,
+        .hash = HASH,
+        .no_cache = o->no_cache,
+        .cache = o->cache,
+        .raw = o->raw};
     struct process_options po = {.argv = argv, .env = env, .cwd = "/usr"};
     char *command, *line, *vars[4], id[2][32];
     int n = 0, e = 0, v = 0;

@@ -67,14 +67,26 @@ core_context(lua_State *L)
     return 3;
 }
 
-/* self() -> id of this context, handle where services answer, handle where calls are answered */
+/* self() -> id, handle where services answer, handle where calls are answered, route; "" in the controller */
 static int
 core_self(lua_State *L)
 {
     lua_pushnumber(L, router_self(self(L)->router));
     lua_pushnumber(L, self(L)->handle);
     lua_pushnumber(L, self(L)->answers);
-    return 3;
+    lua_pushstring(L, router_route(self(L)->router));
+    return 4;
+}
+
+/* below(id) -> is there such a context, opened by this one or by one below it? */
+static int
+core_below(lua_State *L)
+{
+    struct context *c = router_context(self(L)->router, (uint32_t)luaL_checknumber(L, 1));
+
+    lua_pushboolean(L, c && c->via);
+    context_unref(c);
+    return 1;
 }
 
 /* parent() -> id of the parent, or nil in the controller */
@@ -520,6 +532,7 @@ core_log_open(lua_State *L)
 static const luaL_Reg functions[] = {
     {"context", core_context},
     {"self", core_self},
+    {"below", core_below},
     {"parent", core_parent},
     {"allow", core_allow},
     {"send", core_send},

@@ -62,7 +62,15 @@ frame_decode(struct frame_header *h, const uint8_t in[FRAME_HEADER], struct err 
 bool
 frame_is_urgent(const struct frame_header *h)
 {
-    return h->handle == HANDLE_PING || h->handle == HANDLE_PONG || h->handle == HANDLE_CREDIT;
+    switch (h->handle) {
+    case HANDLE_PING:
+    case HANDLE_PONG:
+    case HANDLE_CREDIT:
+    case HANDLE_IDS:
+    case HANDLE_ROUTE:
+    case HANDLE_ALLOW: return true;
+    default: return false;
+    }
 }
 
 const char *
@@ -76,6 +84,11 @@ frame_handle_name(uint32_t handle)
     case HANDLE_CONFIG: return "CONFIG";
     case HANDLE_PING: return "PING";
     case HANDLE_PONG: return "PONG";
+    case HANDLE_IDS: return "IDS";
+    case HANDLE_ROUTE: return "ROUTE";
+    case HANDLE_GONE: return "GONE";
+    case HANDLE_ALLOW: return "ALLOW";
+    case HANDLE_CLOSE: return "CLOSE";
     case HANDLE_DEAD: return "DEAD";
     case HANDLE_CREDIT: return "CREDIT";
     case HANDLE_THREAD: return "THREAD";

@@ -19,7 +19,7 @@
 #include "err.h"
 
 #define FRAME_MAGIC 0x4f72
-#define FRAME_VERSION 2
+#define FRAME_VERSION 3
 #define FRAME_HEADER 32
 
 /* The largest payload of a message. A bigger value must travel as a file or as a stream. */
@@ -55,7 +55,12 @@ enum frame_handle {
     HANDLE_PING = 3,   /* answered by PONG; sent when a stream was silent for the keepalive time */
     HANDLE_PONG = 4,
 
-    /* tree */
+    /* tree: between the routers at the two ends of a stream; see route/tree.c */
+    HANDLE_IDS = 6,    /* child -> parent: gives me context ids; parent -> child: these */
+    HANDLE_ROUTE = 7,  /* child -> parent: a context is behind me from now on */
+    HANDLE_GONE = 12,  /* child -> parent: and is no more */
+    HANDLE_ALLOW = 13, /* parent -> child: two contexts behind you may talk to each other */
+
     HANDLE_DEAD = 8,   /* to a context: the context that is named is gone */
     HANDLE_CREDIT = 9, /* to a sender: what it sent to a handle was taken; see route/flow.h */
 
@@ -68,6 +73,7 @@ enum frame_handle {
     HANDLE_CALL = 16,   /* run a function; payload: codec */
     HANDLE_CANCEL = 17, /* give up the call with the same src, reply and seq */
     HANDLE_MODULE = 18, /* child -> parent: source of a Lua module */
+    HANDLE_CLOSE = 19,  /* a context behind it is to be closed: call/children.h */
     HANDLE_RUN = 20,    /* a command: call/command.h */
     HANDLE_FILE = 21,   /* a file: call/file.h */
 
@@ -91,8 +97,16 @@ void frame_encode(const struct frame_header *h, uint8_t out[FRAME_HEADER]);
 int frame_decode(
     struct frame_header *h, const uint8_t in[FRAME_HEADER], struct err *err) must_check;
 
-/* What keeps a link or a flow going: it overtakes everything else, and is never in pieces. */
+/* What keeps a link or a flow going, or must be known before what follows: it overtakes everything else,
+ * and is never in pieces. */
 bool frame_is_urgent(const struct frame_header *h);
+/* What one router tells the next, whatever its addresses say. */
+static inline bool
+frame_is_for_router(const struct frame_header *h)
+{
+    return h->handle == HANDLE_IDS || h->handle == HANDLE_ROUTE || h->handle == HANDLE_GONE ||
+        h->handle == HANDLE_ALLOW;
+}
 
 /* "CALL" for HANDLE_CALL, for logs; "#1024" style for dynamic ones (in a buffer of the thread's). */
 const char *frame_handle_name(uint32_t handle);

@@ -56,9 +56,9 @@ core_attached(lua_State *L)
     return 1;
 }
 
-/* below() -> {{id, name, route} ...} */
+/* contexts_below() -> {{id, name, route} ...} */
 static int
-core_below(lua_State *L)
+core_contexts_below(lua_State *L)
 {
     struct context **list;
     uint32_t n = router_below(node_router(node(L)), &list);
@@ -87,7 +87,7 @@ attach_push_functions(lua_State *L, struct node *n)
         {"unlisten_at", core_unlisten_at},
         {"attach", core_attach},
         {"attached", core_attached},
-        {"below", core_below},
+        {"contexts_below", core_contexts_below},
         {NULL, NULL},
     };
 

@@ -240,7 +240,7 @@ core_answer_question(lua_State *L)
     return 0;
 }
 
-/* close(id, linger seconds): the end comes as a DEAD message */
+/* close(id, linger seconds): a context below; the end comes as a DEAD message */
 static int
 core_close(lua_State *L)
 {
