@@ -142,6 +142,32 @@ describe("a script that listens", function()
         assert.are.equal("", over())
     end)
 
+    it("has those used that are behind its own", function()
+        listener = remote.program([[
+            local inner = orrery.localhost({ name = "web1" }):localhost { name = "inner" }
+            orrery.listen(arg[1])
+            say "ready"
+            while not io.open(arg[2] .. "/end") do orrery.sleep(0.01) end
+            say(inner:call(function() return "unharmed" end))
+        ]], nil, path, dir)
+        assert.are.equal("ready", listener:line(), listener:stderr())
+        local p = attached [[
+            local inner = ctx "inner"
+            local r = orrery.receiver()
+            inner:cast(function(to) to:send(7) end, r:sender())
+            say(inner.route, inner:call(function(a) return a + 1 end, 41), r:get(10))
+            inner:shell("echo; exec sleep 1000.875", { on_stdout = function() say "runs" end })
+        ]]
+        assert.are.equal("local:web1/local:inner 42 7", p:line(), p:stderr())
+        assert.are.equal("runs", p:line(), p:stderr())
+        remote.kill(p.pid)
+        p:finish()
+        remote.eventually("the end of the command", function()
+            return #remote.processes("local", "sleep 1000.875") == 0
+        end)
+        over()
+    end)
+
     it("is used by two at once", function()
         listen()
         local text = [[
