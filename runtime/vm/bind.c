@@ -567,7 +567,6 @@ static const struct {
     {"CREDIT", HANDLE_CREDIT},
     {"THREAD", HANDLE_THREAD},
     {"ASK", HANDLE_ASK},
-    {"CONTEXTS", HANDLE_CONTEXTS},
     {"CALL", HANDLE_CALL},
     {"RUN", HANDLE_RUN},
     {"CANCEL", HANDLE_CANCEL},
