@@ -199,13 +199,13 @@ router_below(struct router *r, struct context ***list)
                 continue;
             if (n == room) {
                 room = room ? 2 * room : 16;
-                *list = xrealloc(*list, room * sizeof **list);
+                *list = xrealloc(*list, room * sizeof(struct context *));
             }
             (*list)[n++] = context_ref(c);
         }
     pthread_mutex_unlock(&r->lock);
     if (n)
-        qsort(*list, n, sizeof **list, by_id);
+        qsort(*list, n, sizeof(struct context *), by_id);
     return n;
 }
 
