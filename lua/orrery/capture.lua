@@ -21,7 +21,7 @@ function M.run(argv)
     local key = table.concat(argv, "\0")
     local future = running[key]
     if not future then
-        future = sched.future("the output of " .. argv[1])
+        future = sched.future("the output of " .. table.concat(argv, " "))
         running[key] = future
         future:on_done(function() running[key] = nil end)
         await(core.capture { argv = argv }, future)

@@ -6,13 +6,17 @@ local Error = require "orrery.error"
 local inbox = require "orrery.inbox"
 local link = require "orrery.link"
 local options = require "orrery.options"
+local sched = require "orrery.sched"
 
 local Context = context.Context
 
 local STDIN_PIECE = 65536
 local WINDOW = 262144 -- bytes of stdin that may be on their way, COMMAND_WINDOW
-local WITH_STDIN, MERGE = 1, 2
+local WITH_STDIN, MERGE, FINISH = 1, 2, 4
 local LONGEST_LINE = 4 * 1024 * 1024 -- bytes; what never ends a line must not fill the memory
+
+local MOMENT = 1.5 -- seconds between TERM and KILL for what Ctrl-C has interrupted
+local CERTAINTY = 3 -- seconds in which its end should be known
 
 local function positive(value) return value > 0, "must be greater than 0" end
 
@@ -27,6 +31,7 @@ local OPTIONS = {
     merge = "boolean",
     capture = { type = "boolean", default = true },
     check = { type = "boolean", default = true },
+    on_disconnect = { enum = { "kill", "finish" }, default = "kill" },
 }
 
 ---@class orrery.CommandOptions
@@ -41,6 +46,9 @@ local OPTIONS = {
 ---@field merge? boolean stderr goes where stdout goes, in order
 ---@field capture? boolean keep the output in the result, default true
 ---@field check? boolean raise when it does not end with status 0, default true
+---@field on_disconnect? "kill"|"finish" what becomes of it when the context, or this script, ends before it:
+---"kill" (default) ends it; with "finish" it runs on, as soon as it has all of its stdin, and what it says
+---is dropped. Its timeout holds. Cancelling it, or Ctrl-C, ends it all the same
 
 ---@class orrery.CommandResult
 ---@field code integer exit status; 128 + signal when it was killed
@@ -65,6 +73,11 @@ local function check_text(where, what, text)
     return text
 end
 
+local function flags_of(opts)
+    return (opts.stdin and WITH_STDIN or 0) + (opts.merge and MERGE or 0)
+        + (opts.on_disconnect == "finish" and FINISH or 0)
+end
+
 local function pack_request(where, argv, opts)
     if type(argv) ~= "table" or #argv == 0 then
         argument_error(where, "a list of arguments was expected: { 'tar', 'xzf', name }")
@@ -84,10 +97,9 @@ local function pack_request(where, argv, opts)
         env[#env + 1] = check_text(where, "env: " .. name, setting)
     end
     table.sort(env)
-    local flags = (opts.stdin and WITH_STDIN or 0) + (opts.merge and MERGE or 0)
     local cwd = check_text(where, "cwd", opts.cwd or "")
     return "R" .. pack_list(words) .. core.pack("s", cwd) .. pack_list(env)
-        .. core.pack("441", (opts.timeout or 0) * 1000, opts.grace * 1000, flags)
+        .. core.pack("441", (opts.timeout or 0) * 1000, opts.grace * 1000, flags_of(opts))
 end
 
 -- Cuts a stream into lines. The beginning of one is kept in pieces, so that a long one costs no more
@@ -182,8 +194,34 @@ function Run:follow(request, out, err)
     end
 end
 
-local function new_run(ctx, stdin)
-    local messages = inbox.new("a command in " .. ctx.name)
+-- Ends it. After Ctrl-C somebody sits there who wants to know that it has ended; otherwise whoever does not
+-- wait any more need not wait for that either.
+---@return boolean ended
+function Run:abandon(interrupted)
+    if not pcall(self.send, self, interrupted and "K" .. core.pack("4", MOMENT * 1000) or "K") then return false end
+    local deadline = sched.now() + CERTAINTY
+    while interrupted do
+        local ok, payload = pcall(self.messages.pop, self.messages, math.max(0, deadline - sched.now()))
+        local kind = ok and payload:sub(1, 1)
+        if not ok or kind == "F" then return false end
+        if kind == "X" then return true end
+        if kind == "O" or kind == "E" then self:output(function() end, core.unpack("s", payload:sub(2))) end
+    end
+    return false
+end
+
+local function shown(argv)
+    local words = {}
+    for i, word in ipairs(argv) do
+        word = tostring(word)
+        words[i] = word:match("^[%w_%-%./:=,@%%+]+$") and word or ("'%s'"):format(word:gsub("\n.*", "..."))
+    end
+    local text = table.concat(words, " ")
+    return #text > 120 and text:sub(1, 117) .. "..." or text
+end
+
+local function new_run(ctx, argv, stdin)
+    local messages = inbox.new(("%s in %s"):format(argv, ctx.name))
     local run = setmetatable({
         ctx = ctx, messages = messages, stdin = stdin, stdin_at = 1, window = WINDOW,
     }, Run)
@@ -197,16 +235,6 @@ local function new_run(ctx, stdin)
         messages:close(context.locate(ctx, err))
     end)
     return run
-end
-
-local function shown(argv)
-    local words = {}
-    for i, word in ipairs(argv) do
-        word = tostring(word)
-        words[i] = word:match("^[%w_%-%./:=,@%%+]+$") and word or ("'%s'"):format(word:gsub("\n.*", "..."))
-    end
-    local text = table.concat(words, " ")
-    return #text > 120 and text:sub(1, 117) .. "..." or text
 end
 
 local function last_line(text) return text:match("([^\n]*)\n*$") end
@@ -232,12 +260,13 @@ local function run(ctx, where, argv, opts)
     local request = pack_request(where, argv, opts)
     local out, out_end = collector(opts.on_stdout, opts.capture)
     local err, err_end = collector(opts.on_stderr, opts.capture)
-    local command = new_run(ctx, opts.stdin)
+    local command = new_run(ctx, shown(argv), opts.stdin)
     local ok, last = xpcall(command.follow, Error.handler, command, request, out, err)
+    if not ok then -- whatever ended the wait ends the command
+        last.ended = command:abandon(last.code == "interrupted") or nil
+    end
     link.finish(command.conversation)
     if not ok then
-        -- Whatever ended the wait ends the command.
-        pcall(command.send, command, "K")
         last.at = last.at or Error.at()
         error(last, 0)
     end

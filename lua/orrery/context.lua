@@ -79,6 +79,8 @@ function M.from_id(id)
 end
 
 local function not_sent(ctx, code, text)
+    local attached = code == "dead" and core.attached()
+    if attached then text = attached .. ": the process that this one was attached to has ended" end
     Error.raise {
         code = code, message = text, context = ctx.name, route = ctx.route, at = Error.at(),
     }
@@ -285,7 +287,14 @@ function Context:info() return infos[self] end
 --- Closes it: what was sent still arrives, running commands end, what was opened in it is closed, the agent
 --- exits. Returns when it is gone. Closing twice is fine.
 ---@param timeout? number seconds until it is cut off, default 3
+---Raises "denied" where this process is attached: contexts are closed by whoever opened them.
 function Context:close(timeout)
+    if core.attached() then
+        Error.raise {
+            code = "denied", message = "a process that is attached closes no contexts", context = self.name,
+            route = self.route, at = Error.at(),
+        }
+    end
     owners[self] = nil
     if not core.below(self.id) then return end
     local gone = sched.future { what = "the end of " .. self.name }

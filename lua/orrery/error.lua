@@ -27,6 +27,7 @@ M.codes = {
     lua = "a Lua error without an object: error('text'), a nil index, a thrown table",
     timeout = "the time given for an operation was over",
     cancelled = "someone called cancel() on the operation",
+    interrupted = "Ctrl-C, while this was waited for",
     dead = "the context was lost: its stream ended, its host or process died",
     closed = "the object was closed before, by this script",
     deadlock = "nothing that is left can ever end the wait",

@@ -11,7 +11,8 @@ local Error = require "orrery.error"
 ---@field n integer how many results; they are at [1] to [n]
 ---@field error false|orrery.Error
 ---@field on_cancel false|fun(future: orrery.Future, err: orrery.Error)
-local Future = { what = "a result", on_cancel = false, observers = false }
+---@field inner boolean what one waits for waits for something else: a task
+local Future = { what = "a result", on_cancel = false, observers = false, inner = false }
 Future.__index = Future
 
 local M = { Future = Future, TIMED_OUT = {} }

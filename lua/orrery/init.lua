@@ -6,6 +6,7 @@
 --
 -- Everything that waits blocks by appearance: in a task (spawn, each, map) others run meanwhile.
 
+local attach = require "orrery.attach"
 local context = require "orrery.context"
 local core = require "orrery.core"
 local Error = require "orrery.error"
@@ -33,6 +34,9 @@ local M = {
     on_output = require("orrery.output").on_output,
     thread = require("orrery.thread").thread,
     context = context.from_id,
+    contexts = attach.contexts,
+    listen = attach.listen,
+    attach = attach.attach,
     Context = context.Context,
 }
 

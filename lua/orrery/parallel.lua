@@ -55,6 +55,8 @@ function Run:start(index)
             self.results[index] = task[1]
         else
             self.errors[index] = task.error
+            -- Whoever waits for this is interrupted as well, but perhaps later.
+            if task.error.code == "interrupted" then self.stopped = true end
         end
         self:refill()
     end)
@@ -84,6 +86,7 @@ local function run(list, opts, fn)
         started = 0, running = 0, tasks = {}, results = { n = #list }, errors = {},
         finished = sched.future("the items of a parallel operation"),
     }, Run)
+    self.finished.inner = true
     self:refill()
     local ok, err = pcall(self.finished.get, self.finished)
     if not ok then

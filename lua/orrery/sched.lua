@@ -73,7 +73,7 @@ end
 ---@field package cancelled? orrery.Error set by the first cancel
 ---@field package interrupt? orrery.Error to be raised by its next blocking primitive
 ---@field kept boolean it has blocked, or somebody may hold it
-local Task = setmetatable({ watched = false, cancelled = false, interrupt = false }, { __index = Future })
+local Task = setmetatable({ watched = false, cancelled = false, interrupt = false, inner = true }, { __index = Future })
 Task.__index = Task
 M.Task = Task
 
@@ -283,10 +283,14 @@ end
 ---@return boolean
 function M.busy() return head < tail or late_head < late_tail or timers.next() ~= nil end
 
+-- What has been interrupted: outside of tasks, at its next wait; and at the end every wait there is.
+---@type false|fun(awaited?: orrery.Future): orrery.Error
+local outside, always = false, false
+
 --- Whether there is nothing to do but to wait, and the caller is no task.
 ---@return boolean
 function M.idle()
-    return not current and not some_collected and not M.busy()
+    return not current and not some_collected and not outside and not always and not M.busy()
 end
 
 --- Makes a future for someone else to settle.
@@ -384,11 +388,20 @@ local function take_interrupt(task)
     return err
 end
 
+-- The same outside of tasks.
+local function take_outside(awaited)
+    local make = outside
+    outside = false
+    return make(awaited)
+end
+
 -- The deadline is looked at between batches, and after one step at least: sleep(0) lets the others
 -- run, and get(0) sees what has arrived already.
 local function drive(awaited, deadline, task)
     while not (awaited and awaited.state) do
+        if always then return always(awaited) end
         if task and task.interrupt then return take_interrupt(task) end
+        if outside and not task then return take_outside(awaited) end
         local what = step(deadline)
         if what == "idle" and not awaited.state then return deadlock(awaited:describe()) end
         local between = batch == 0 or head == tail
@@ -401,6 +414,7 @@ end
 -- Waits for a future, for a time, or both; see future.wait.
 local function wait(awaited, timeout)
     local task = current
+    if always then return always(awaited) end
     if task and task.interrupt then return take_interrupt(task) end
     if task then task.kept = true end
     local deadline = timeout and clock() + timeout
@@ -450,6 +464,32 @@ function M.cancel_all(err)
     local tasks = {}
     for task in pairs(live) do tasks[#tasks + 1] = task end
     for _, task in ipairs(tasks) do task:cancel(err) end
+end
+
+-- Those that do not wait meet it when they do.
+local function interrupt_for_good(make)
+    always = make
+    for task in pairs(live) do
+        local on = task.waiting
+        if on then task:wake(make(on ~= true and on or nil)) end
+    end
+end
+
+--- Ends all that waits, in tasks and outside of them: each such wait raises an error, once, so that what
+--- cleans up can still wait. After a while no wait does anything but raise it, so that nobody keeps the
+--- program by catching it.
+---@param make fun(awaited?: orrery.Future): orrery.Error a new one for whoever waits for this
+---@param seconds number 0: for good from the start
+function M.interrupt(make, seconds)
+    if seconds <= 0 then return interrupt_for_good(make) end
+    outside = make
+    local tasks = {}
+    for task in pairs(live) do tasks[#tasks + 1] = task end
+    for _, task in ipairs(tasks) do
+        local on = task.waiting
+        if not task.state and not task.cancelled then task:cancel(make(on and on ~= true and on or nil)) end
+    end
+    M.after(seconds, function() interrupt_for_good(make) end)
 end
 
 --- Runs until every task has ended, then reports the failures that nobody looked at. For the end of

@@ -12,7 +12,7 @@ local function prepare(setup)
     rawset(_G, "arg", setup.arg)
     core.version, core.ssh_version, core.agent_dir = setup.version, setup.ssh_version, setup.agent_dir
     require "orrery"
-    if core.parent() then require("orrery.modules").install() end
+    if core.parent() and not core.attached() then require("orrery.modules").install() end
 end
 
 local function adopt(states)

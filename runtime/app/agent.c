@@ -40,7 +40,7 @@
 #include "text.h"
 #include "vm.h"
 
-#define END_MS 3000 /* for user code that does not see that the parent is gone */
+#define END_MS 1500 /* for user code that does not see that the parent is gone */
 
 struct agent {
     struct node *node;

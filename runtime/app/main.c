@@ -56,6 +56,15 @@ fill_standard_files(void)
         close(fd);
 }
 
+/* After Ctrl-C: a shell goes on with its script unless the signal was the end of what it ran. */
+static int
+interrupted(void)
+{
+    signal(SIGINT, SIG_DFL);
+    raise(SIGINT);
+    return 128 + SIGINT;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -75,7 +84,7 @@ main(int argc, char **argv)
     status = run_cli(orrery_lua(o), argc, argv);
     orrery_destroy(o);
     if (fflush(stdout) == 0)
-        return status;
+        return status == 128 + SIGINT ? interrupted() : status;
     /* A reader that has gone away had enough: no message, and what a shell shows for SIGPIPE. */
     if (errno == EPIPE)
         return 128 + SIGPIPE;

@@ -110,8 +110,11 @@ on_guardian_end(struct loop_child *child, int status)
     }
     for (size_t i = 0; i < COMMAND_BUCKETS; i++)
         LIST_FOREACH(c, &s->table[i], link)
-            if (!c->exited || c->ending)
+            if (!c->exited || c->ending) {
                 guardian_enlist(guardian_fd(s->guardian), c->pid);
+                if (c->kept)
+                    command_keep(c); /* does nothing for what is ending */
+            }
 }
 
 /* ---- messages ---- */
@@ -142,6 +145,7 @@ start(struct command_service *s, const struct frame_header *h, const struct comm
     c->name = xstrdup(q->argv[0]);
     c->cwd = xstrdup(q->cwd);
     c->timeout_ms = q->timeout_ms;
+    c->timeout_at = q->timeout_ms ? clock_ms() + q->timeout_ms : 0;
     c->grace_ms = q->grace_ms;
     TAILQ_INIT(&c->queue);
     if (guardian_ensure(s, err) < 0 || command_spawn(c, q, err) < 0) {
@@ -195,12 +199,23 @@ on_credit(struct command *c, struct unpack *u)
 }
 
 static void
+on_kill(struct command *c, struct unpack *u)
+{
+    uint32_t ms = unpack_left(u) > 0 ? unpack_u32(u) : c->grace_ms;
+    if (unpack_done(u, "kill", NULL) < 0)
+        command_broken(c, ERR_PROTOCOL, "malformed kill message");
+    if (ms < c->grace_ms)
+        c->grace_ms = ms;
+    command_terminate(c);
+}
+
+static void
 on_more(struct command *c, uint8_t kind, struct unpack *u)
 {
     switch (kind) {
     case 'I': on_input(c, u); break;
     case 'C': on_credit(c, u); break;
-    case 'K': command_terminate(c); break;
+    case 'K': on_kill(c, u); break;
     default: command_broken(c, ERR_PROTOCOL, "unknown kind of message"); break;
     }
     command_settle(c);
@@ -314,11 +329,15 @@ end_now(struct command *c)
     command_settle(c);
 }
 
+/* What may run on is the guardian's now. */
 static void
 end_soon(struct command *c)
 {
     command_lost(c);
-    command_settle(c);
+    if (c->kept && !c->ending && !c->exited)
+        command_remove(c);
+    else
+        command_settle(c);
 }
 
 static void

@@ -11,7 +11,8 @@
  *   'I' bytes: more stdin                   'O' bytes: stdout
  *   'C' u32: credit, bytes of output        'E' bytes: stderr
  *       the asker has consumed              'X' u32 code, u32 signal, u8 timed_out: it has ended;
- *   'K' end it: TERM, KILL after grace          last message
+ *   'K' [u32 ms]: end it: TERM, KILL after      last message
+ *       grace, or so many ms if that is less
  *                                           'F' u8 -code, str text: it did not start, or the asker
  *                                               broke this protocol, or output was lost on its way
  *                                               (then it is killed), or it should be killed and we
@@ -33,6 +34,9 @@
  * COMMAND_LOST_MS where the asker is gone); 'X' waits for the group to be gone. The end of this process,
  * also by SIGKILL, ends it too: see guardian.h.
  *
+ * But a command with COMMAND_FINISH that has all of its stdin runs on when its asker or this process ends,
+ * and what it still says is dropped. Its timeout holds.
+ *
  * Messages for a conversation that does not exist (any more) are ignored.
  */
 #ifndef ORRERY_COMMAND_H
@@ -44,7 +48,7 @@
 #define COMMAND_WINDOW (256u << 10)
 #define COMMAND_MAX 1024      /* running at once; more are refused with ERR_LIMIT */
 #define COMMAND_GRACE_MS 3000 /* between TERM and KILL, unless the request says otherwise */
-#define COMMAND_LOST_MS 1500  /* the most of it where nobody waits for the command any more */
+#define COMMAND_LOST_MS 1000  /* the most of it where nobody waits for the command any more */
 #define COMMAND_LINGER_MS 1000
 
 /*
@@ -58,15 +62,17 @@
  */
 enum command_flags {
     COMMAND_STDIN = 1, /* stdin follows in 'I' messages (else it is /dev/null) */
-    COMMAND_MERGE = 2  /* stderr goes where stdout goes ('O'), in order */
+    COMMAND_MERGE = 2, /* stderr goes where stdout goes ('O'), in order */
+    COMMAND_FINISH = 4 /* runs on without its asker */
 };
 
 struct command_service;
 
 /* Listens on HANDLE_RUN. Any thread, before messages flow. */
 struct command_service *command_service_create(struct router *r);
-/* Ends every command as if its asker was lost, KILLs what is left after some seconds, and unlistens. The
- * loop must be running. Not on the loop role. NULL is fine. */
+/* Ends every command as if its asker was lost, KILLs what is left after some seconds, and unlistens. What
+ * runs on is not reaped here: it is for the process that ends, whose orphan it becomes. The loop must be
+ * running. Not on the loop role. NULL is fine. */
 void command_service_destroy(struct command_service *s);
 
 #endif

@@ -65,6 +65,9 @@ struct command {
     char *cwd;  /* as asked for, for errors */
     pid_t pid;  /* and process group */
     uint32_t timeout_ms, grace_ms;
+    int64_t timeout_at; /* clock_ms; 0: none */
+    bool finish;        /* COMMAND_FINISH */
+    bool kept;          /* and the guardian knows that: it may run on */
 
     struct loop_child end;
     struct loop_fd status; /* the child's errno, if it cannot exec */
@@ -135,6 +138,8 @@ void command_exited(struct command *c, int status);
 void command_terminate(struct command *c); /* TERM, and KILL after the grace time */
 void command_kill(struct command *c);      /* KILL */
 void command_lost(struct command *c);      /* the asker is gone */
+/* It has what it needs: if it is to run on without the asker, the guardian is told so. */
+void command_keep(struct command *c);
 /* The conversation cannot go on (a broken protocol, a lost message): 'F', and the end of the command. */
 void command_broken(struct command *c, int code, const char *what);
 /* Ends the conversation if all that it waits for has happened. Every callback calls it last. c may be

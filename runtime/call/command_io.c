@@ -277,8 +277,10 @@ input_write(struct command *c)
         }
     }
     loop_fd_watch(&c->in, 0);
-    if (c->in_last)
+    if (c->in_last) {
         command_input_close(c);
+        command_keep(c);
+    }
 }
 
 static void

@@ -67,6 +67,8 @@ command_terminate(struct command *c)
         return;
     }
     c->ending = true;
+    if (c->kept && c->service->guardian)
+        guardian_keep_not(c->service->guardian, c->pid);
     log_debug("command", "%s (group %d): TERM", c->name, (int)c->pid);
     group_signal(c, SIGTERM);
     loop_timer_set(&c->deadline, c->grace_ms);
@@ -90,12 +92,27 @@ command_kill(struct command *c)
 }
 
 void
+command_keep(struct command *c)
+{
+    struct command_service *s = c->service;
+    if (!c->finish || c->ending || c->exited || !s->guardian)
+        return;
+    int out = c->out.open ? c->out.fd.fd : -1;
+    int err = c->err.open ? c->err.fd.fd : -1;
+    c->kept = guardian_keep(s->guardian, c->pid, out, err, c->timeout_at) == 0;
+}
+
+void
 command_lost(struct command *c)
 {
     if (c->lost)
         return;
     c->lost = true;
     log_debug("command", "%s (group %d): its asker is gone", c->name, (int)c->pid);
+    if (c->kept && !c->ending) { /* what it says is read and dropped */
+        command_outputs_resume(c);
+        return;
+    }
     if (c->grace_ms > COMMAND_LOST_MS) {
         c->grace_ms = COMMAND_LOST_MS;
         if (c->ending && !c->killed)

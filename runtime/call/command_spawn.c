@@ -106,7 +106,7 @@ command_request_parse(struct command_request *q, struct unpack *u, struct err *e
     for (char **e = q->env; *e; e++)
         if (name_length(*e) == 0)
             return err_set(err, ERR_ARGUMENT, "\"%.100s\" is no NAME=VALUE", *e);
-    if (q->flags & ~(COMMAND_STDIN | COMMAND_MERGE))
+    if (q->flags & ~(COMMAND_STDIN | COMMAND_MERGE | COMMAND_FINISH))
         return err_set(err, ERR_PROTOCOL, "command request: unknown flags %u", q->flags);
     if (q->grace_ms == 0)
         q->grace_ms = COMMAND_GRACE_MS;
@@ -332,6 +332,9 @@ command_spawn(struct command *c, const struct command_request *q, struct err *er
     }
     setpgid(pid, pid); /* here too, so that the group exists before either side uses it */
     adopt(c, pid, pipes);
+    c->finish = q->flags & COMMAND_FINISH;
+    if (!c->in_wanted)
+        command_keep(c);
     pipes_close(pipes);
     return 0;
 }

@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,6 +17,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "finisher.h"
 #include "log.h"
 #include "mem.h"
 
@@ -23,12 +26,17 @@ enum { GUARDIAN_GROUPS = 4096 };
 struct guardian {
     pid_t pid;
     int fd;
-    struct buf late; /* dismissals (pid_t) that found the socket full */
+    struct buf late; /* records that found the socket full */
 };
 
-/* One record on the socket: a group to enlist, or its negative to dismiss. The socket keeps records
- * apart, and delivers those of a writer that has died since. */
-typedef int32_t guardian_record;
+/* One record on the socket, with up to FINISHER_FDS descriptors where it is GUARD_KEEP. The socket keeps
+ * records apart, and delivers those of a writer that has died since. */
+enum guardian_what { GUARD_ENLIST, GUARD_KEEP, GUARD_KEEP_NOT, GUARD_DISMISS };
+struct guardian_record {
+    int32_t what; /* enum guardian_what */
+    int32_t group;
+    int64_t until;
+};
 
 /* ---- the guardian's own process: async-signal-safe functions only, no malloc ---- */
 
@@ -125,34 +133,122 @@ guardian_detach(int fd)
     return 3;
 }
 
-static void
-guardian_signal(const pid_t *groups, size_t count, int sig)
+/* What is on the list. What is kept moves to the front when it comes to it. */
+static struct kept guarded[GUARDIAN_GROUPS];
+static size_t guarded_count;
+
+static struct kept *
+guarded_find(pid_t group)
 {
-    for (size_t i = 0; i < count; i++) {
-        kill(-groups[i], sig);
-        kill(-groups[i], SIGCONT); /* a stopped process takes no TERM */
+    for (size_t i = 0; i < guarded_count; i++)
+        if (guarded[i].group == group)
+            return &guarded[i];
+    return NULL;
+}
+
+/* On the list, put there if need be; NULL where that is full. */
+static struct kept *
+guarded_enlist(pid_t group)
+{
+    struct kept *k = guarded_find(group);
+    if (!k && group > 1 && guarded_count < GUARDIAN_GROUPS) {
+        k = &guarded[guarded_count++];
+        kept_init(k, group);
     }
+    return k;
+}
+
+static void
+guarded_dismiss(pid_t group)
+{
+    struct kept *k = guarded_find(group);
+    if (!k)
+        return;
+    kept_close(k);
+    *k = guarded[--guarded_count];
+}
+
+/* A command's child enlists itself, perhaps after we were told to keep it: that changes nothing. */
+static void
+guarded_apply(const struct guardian_record *r, const int *fds)
+{
+    struct kept *k = r->what == GUARD_DISMISS ? NULL : guarded_enlist(r->group);
+    if (r->what == GUARD_DISMISS)
+        guarded_dismiss(r->group);
+    if (k && r->what != GUARD_ENLIST) {
+        kept_close(k);
+        kept_init(k, r->group);
+    }
+    if (k && r->what == GUARD_KEEP)
+        kept_keep(k, fds, r->until);
+    for (int i = 0; !k && i < FINISHER_FDS; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+/* The next record; false at the end of whom it works for. */
+static bool
+guardian_receive(int fd, struct guardian_record *r, int *fds)
+{
+    char control[CMSG_SPACE(FINISHER_FDS * sizeof(int))];
+    struct iovec iov = {r, sizeof(*r)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+    do {
+        m.msg_control = control;
+        m.msg_controllen = sizeof(control);
+        n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    for (int i = 0; i < FINISHER_FDS; i++)
+        fds[i] = -1;
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+    return n == (ssize_t)sizeof(*r);
+}
+
+static void
+guardian_signal(int sig)
+{
+    for (size_t i = 0; i < guarded_count; i++)
+        kept_signal(&guarded[i], sig);
 }
 
 static size_t
-guardian_prune(pid_t *groups, size_t count)
+guardian_prune(void)
 {
     size_t left = 0;
-    for (size_t i = 0; i < count; i++)
-        if (kill(-groups[i], 0) == 0 || errno != ESRCH)
-            groups[left++] = groups[i];
-    return left;
+    for (size_t i = 0; i < guarded_count; i++)
+        if (kill(-guarded[i].group, 0) == 0 || errno != ESRCH)
+            guarded[left++] = guarded[i];
+    return guarded_count = left;
 }
 
-static size_t
-guardian_apply(pid_t *groups, size_t count, guardian_record r)
+/* Those that are kept go to a process of their own: this one is waited for. */
+static void
+guardian_hand_over(void)
 {
-    if (r > 1 && count < GUARDIAN_GROUPS)
-        groups[count++] = r;
-    for (size_t i = 0; r < -1 && i < count; i++)
-        if (groups[i] == -r)
-            groups[i--] = groups[--count];
-    return count;
+    size_t kept = 0, rest = 0;
+    static struct kept keep[GUARDIAN_GROUPS];
+    for (size_t i = 0; i < guarded_count; i++)
+        if (guarded[i].keep)
+            keep[kept++] = guarded[i];
+        else
+            guarded[rest++] = guarded[i];
+    guarded_count = rest;
+    if (kept > 0 && _Fork() == 0)
+        finisher_main(keep, kept);
+}
+
+/* As many descriptors as there may be: two or three for each that is kept. */
+static void
+guardian_widen(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 static _Noreturn void
@@ -169,22 +265,17 @@ guardian_main(int fd)
     if (chdir("/") < 0)
         errno = 0; /* it only keeps a file system busy */
 
-    static pid_t groups[GUARDIAN_GROUPS];
-    size_t count = 0;
-    for (;;) {
-        guardian_record r;
-        ssize_t n = recv(fd, &r, sizeof(r), 0);
-        if (n == (ssize_t)sizeof(r))
-            count = guardian_apply(groups, count, r);
-        else if (n >= 0 || errno != EINTR)
-            break;
-    }
-    guardian_signal(groups, count, SIGTERM);
+    guardian_widen();
+    struct guardian_record r;
+    int fds[FINISHER_FDS];
+    while (guardian_receive(fd, &r, fds))
+        guarded_apply(&r, fds);
+    guardian_hand_over();
+    guardian_signal(SIGTERM);
     enum { TICK_MS = 20 };
-    for (int t = 0; (count = guardian_prune(groups, count)) > 0 && t < GUARDIAN_GRACE_MS;
-         t += TICK_MS)
+    for (int t = 0; guardian_prune() > 0 && t < GUARDIAN_GRACE_MS; t += TICK_MS)
         poll(NULL, 0, TICK_MS);
-    guardian_signal(groups, count, SIGKILL);
+    guardian_signal(SIGKILL);
     _exit(0);
 }
 
@@ -256,26 +347,72 @@ guardian_fd(const struct guardian *g)
     return g->fd;
 }
 
-int
-guardian_enlist(int fd, pid_t group)
+/* 0 or an errno. */
+static int
+guardian_tell(int fd, const struct guardian_record *r, const int *fds, size_t n, int flags)
 {
-    guardian_record r = group;
-    while (send(fd, &r, sizeof(r), MSG_NOSIGNAL) < 0)
+    char control[CMSG_SPACE(FINISHER_FDS * sizeof(int))] = {0};
+    struct iovec iov = {(void *)(uintptr_t)r, sizeof(*r)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (n > 0) {
+        m.msg_control = control;
+        m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+    }
+    while (sendmsg(fd, &m, MSG_NOSIGNAL | flags) < 0)
         if (errno != EINTR)
             return errno;
     return 0;
 }
 
-void
-guardian_dismiss(struct guardian *g, pid_t group)
+int
+guardian_enlist(int fd, pid_t group)
 {
-    guardian_record r = -group;
+    struct guardian_record r = {.what = GUARD_ENLIST, .group = group};
+    return guardian_tell(fd, &r, NULL, 0, 0);
+}
+
+int
+guardian_keep(struct guardian *g, pid_t group, int out, int err, int64_t until)
+{
+    struct guardian_record r = {.what = GUARD_KEEP, .group = group, .until = until};
+    int fds[FINISHER_FDS];
+    size_t n = 0;
+    if (out >= 0)
+        fds[n++] = out;
+    if (err >= 0)
+        fds[n++] = err;
+    return guardian_tell(g->fd, &r, fds, n, 0);
+}
+
+/* Whether it gets through now or later. */
+static void
+guardian_mention(struct guardian *g, enum guardian_what what, pid_t group)
+{
+    struct guardian_record r = {.what = what, .group = group};
     buf_append(&g->late, &r, sizeof(r));
     while (buf_len(&g->late) > 0) {
-        if (send(g->fd, buf_head(&g->late), sizeof(r), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        memcpy(&r, buf_head(&g->late), sizeof(r));
+        if (guardian_tell(g->fd, &r, NULL, 0, MSG_DONTWAIT) != 0)
             return; /* full: with the next one. Dead: the list is gone with it */
         buf_consume(&g->late, sizeof(r));
     }
+}
+
+void
+guardian_dismiss(struct guardian *g, pid_t group)
+{
+    guardian_mention(g, GUARD_DISMISS, group);
+}
+
+void
+guardian_keep_not(struct guardian *g, pid_t group)
+{
+    guardian_mention(g, GUARD_KEEP_NOT, group);
 }
 
 int

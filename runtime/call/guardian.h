@@ -8,11 +8,16 @@
  * process ended in whatever way, the guardian sends TERM to all groups on the list, KILL a second later,
  * and exits.
  *
+ * A group may be kept instead: then it is let go on. Since nobody reads its output any more, the guardian
+ * has copies of the descriptors from which that is read, and leaves them to a process of its own, the
+ * finisher (finisher.h), which ends with the last of those that it keeps.
+ *
  * Threading: loop role, but for guardian_enlist.
  */
 #ifndef ORRERY_GUARDIAN_H
 #define ORRERY_GUARDIAN_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "err.h"
@@ -35,6 +40,12 @@ pid_t guardian_pid(const struct guardian *g);
 int guardian_fd(const struct guardian *g);
 /* Puts a process group on the list. Async-signal-safe. 0 or an errno. */
 int guardian_enlist(int fd, pid_t group);
+/* It is to be kept, on the list or not yet: what comes out of `out` and `err` (borrowed; -1: none) is dropped then.
+ * When clock_ms is `until` (0: never) its time is over, as it would be here: TERM, and KILL. 0 or an errno:
+ * then it is not kept. */
+int guardian_keep(struct guardian *g, pid_t group, int out, int err, int64_t until);
+/* It is not to be kept any more. */
+void guardian_keep_not(struct guardian *g, pid_t group);
 /* Takes it off. */
 void guardian_dismiss(struct guardian *g, pid_t group);
 

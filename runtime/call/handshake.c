@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -39,9 +40,11 @@ hello_say(int fd, const char *line, struct err *err)
     msg_seal(m);
     buf_append(&out, line, strlen(line));
     buf_append(&out, m->wire, FRAME_HEADER + m->h.length);
-    do
-        n = write(fd, buf_head(&out), buf_len(&out));
-    while (n < 0 && errno == EINTR);
+    do {
+        n = send(fd, buf_head(&out), buf_len(&out), MSG_NOSIGNAL);
+        if (n < 0 && errno == ENOTSOCK)
+            n = write(fd, buf_head(&out), buf_len(&out));
+    } while (n < 0 && errno == EINTR);
     if (n != (ssize_t)buf_len(&out))
         rc = err_errno(err, ERR_SYSTEM, n < 0 ? errno : EPIPE, "cannot write to the parent");
     buf_fini(&out);

@@ -16,9 +16,12 @@
 #include "handshake.h"
 #include "images.h"
 #include "keeper.h"
+#include "listener.h"
 #include "log.h"
+#include "meeting.h"
 #include "mem.h"
 #include "once.h"
+#include "process.h"
 #include "stream.h"
 
 #define CONFIG_SECONDS 30
@@ -40,9 +43,11 @@ struct node {
     char *agent_program;              /* [I] or NULL */
 
     pthread_mutex_t lock;
-    struct images *images; /* [n] opened with the first child */
+    struct images *images;     /* [n] opened with the first child */
+    struct listener *listener; /* [n] */
+    char *attached; /* [n] a controller that has become a guest, at this path; then [I] */
 
-    struct stream *parent;         /* [L] agents only */
+    struct stream *parent;         /* [L] agents and guests */
     struct transport *parent_link; /* of node_join until the loop has it */
     int parent_fd;                 /* [L] of it, as long as it is open */
     int held_fd;                   /* [L] the same, until our children are gone; or -1 */
@@ -137,11 +142,13 @@ on_config(struct node *n, struct msg *m)
         .route = c.route,
         .ancestors = c.ancestors,
         .count = c.ancestor_count};
-    log_set_level((int)c.log_level);
-    loop_set_spin(n->loop, c.spin_ns);
-    loop_set_attend(n->loop, c.attend);
     router_set_parent(n->router, n->parent, &place);
-    adopt_image(n, &c);
+    if (n->commands) { /* a guest has settings of its own, and opens nothing */
+        log_set_level((int)c.log_level);
+        loop_set_spin(n->loop, c.spin_ns);
+        loop_set_attend(n->loop, c.attend);
+        adopt_image(n, &c);
+    }
     stream_keepalive(n->parent, c.keepalive_ms);
     log_debug("node", "context %u, %s, by way of %s", c.id, c.name, c.route);
     config_fini(&c);
@@ -188,8 +195,12 @@ parent_closed(struct stream *s, const struct err *why, void *arg)
     n->parent_gone = true;
     log_debug("node", "the parent is gone: %s", why->msg);
     if (n->configured) {
+        struct err over;
+
         hold_parent(n);
-        router_lost(n->router, s, why);
+        err_set(
+            &over, ERR_DEAD, "the process that this one was attached to has ended: %s", why->msg);
+        router_lost(n->router, s, n->commands ? why : &over);
         if (n->on_lost)
             n->on_lost(n->on_lost_arg);
     } else {
@@ -256,6 +267,112 @@ part(void *arg)
         stream_close(n->parent, &why, FAREWELL_MS);
 }
 
+/* The stream to the parent, in whatever state it is. */
+static void
+leave(struct node *n)
+{
+    if (!n->parent)
+        return;
+    loop_sync(n->loop, part, n);
+    while (sem_wait(&n->parted) < 0)
+        ;
+    stream_unref(n->parent);
+    n->parent = NULL;
+}
+
+/* ---- other processes ---- */
+
+int
+node_listen(struct node *n, const char *path, int64_t hello_ms, struct err *err)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&n->lock);
+    if (n->attached)
+        rc = err_set(err, ERR_ARGUMENT, "a process that is attached cannot listen");
+    else if (n->listener)
+        rc =
+            err_set(err, ERR_ARGUMENT, "this process listens already, and on one socket at a time");
+    else if (!(n->listener = listener_create(n->router, path, hello_ms, err)))
+        rc = err->code;
+    pthread_mutex_unlock(&n->lock);
+    return rc;
+}
+
+void
+node_unlisten(struct node *n)
+{
+    struct listener *l;
+
+    pthread_mutex_lock(&n->lock);
+    l = n->listener;
+    n->listener = NULL;
+    pthread_mutex_unlock(&n->lock);
+    listener_destroy(l);
+}
+
+/* Not with the lock: it blocks. */
+static int
+join_at(struct node *n, const char *path, struct err *err)
+{
+    int fd = meeting_connect(path, err);
+
+    if (fd < 0)
+        return err->code;
+    if (hello_say(fd, "", err) < 0) {
+        close(fd);
+    } else if (node_join(n, process_adopt(fd, fd), NULL, NULL, err) == 0) {
+        return 0;
+    } else {
+        leave(n);
+        n->parent_gone = n->configured = false;
+        n->parent_why = (struct err){0};
+        while (sem_trywait(&n->joined) == 0)
+            ;
+    }
+    return err_prefix(err,
+        "%s: the process that listens there did not take this one in (it takes those of its own "
+        "user, and "
+        "root's)",
+        path);
+}
+
+int
+node_attach(struct node *n, const char *path, struct err *err)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&n->lock);
+    if (n->attached || n->parent)
+        rc = err_set(err, ERR_ARGUMENT, "this process has a parent already");
+    else if (n->images || n->listener)
+        rc = err_set(err, ERR_ARGUMENT, "this process has contexts of its own already");
+    else
+        n->attached = xstrdup(path);
+    pthread_mutex_unlock(&n->lock);
+    if (rc < 0)
+        return rc;
+    rc = join_at(n, path, err);
+    if (rc < 0) {
+        pthread_mutex_lock(&n->lock);
+        free(n->attached);
+        n->attached = NULL;
+        pthread_mutex_unlock(&n->lock);
+    }
+    return rc;
+}
+
+const char *
+node_attached(struct node *n)
+{
+    const char *path;
+
+    pthread_mutex_lock(&n->lock);
+    path = n->attached;
+    pthread_mutex_unlock(&n->lock);
+    return path;
+}
+
 /* ---- the rest ---- */
 
 void
@@ -263,6 +380,7 @@ node_destroy(struct node *n)
 {
     if (!n)
         return;
+    node_unlisten(n);
     children_end(n->children);
     loop_sync(n->loop, let_go_of_parent, n);
     captures_destroy(n->captures);
@@ -270,12 +388,7 @@ node_destroy(struct node *n)
     if (n->commands)
         command_service_destroy(n->commands);
     file_service_destroy(n->files);
-    if (n->parent) {
-        loop_sync(n->loop, part, n);
-        while (sem_wait(&n->parted) < 0)
-            ;
-        stream_unref(n->parent);
-    }
+    leave(n);
     children_destroy(n->children);
     texts_destroy(n->texts);
     shared_destroy(n->modules);
@@ -288,6 +401,7 @@ node_destroy(struct node *n)
     pthread_mutex_destroy(&n->lock);
     free(n->agent_dir);
     free(n->agent_program);
+    free(n->attached);
     free(n);
     once_wipe();
 }
@@ -328,7 +442,12 @@ need_images(struct node *n, struct err *err)
     int rc = 0;
 
     pthread_mutex_lock(&n->lock);
-    if (!n->images && n->agent_dir) {
+    if (n->attached) {
+        rc = err_set(err, ERR_DENIED,
+            "a process that is attached opens no contexts: those that it uses are opened where it "
+            "is "
+            "attached");
+    } else if (!n->images && n->agent_dir) {
         n->images = images_open(n->agent_dir, err);
         if (n->images)
             children_set_images(n->children, n->images);

@@ -41,6 +41,21 @@ struct node *node_create_agent(struct err *err) must_check;
 int node_join(struct node *n, struct transport *parent, void (*on_lost)(void *arg), void *arg,
     struct err *err) must_check;
 
+/*
+ * Lets other processes of this user join below this one, by a socket at `path`, until node_unlisten or the
+ * end; one at a time. See listener.h. 0, or a code. Not on the loop role.
+ */
+int node_listen(struct node *n, const char *path, int64_t hello_ms, struct err *err) must_check;
+void node_unlisten(struct node *n);
+/*
+ * The other side of it: makes a controller that has opened nothing yet a context below the process that
+ * listens there. It can open nothing of its own then. Blocks until it is in, for 30 s at most. 0, or a code,
+ * after which it may be tried again.
+ */
+int node_attach(struct node *n, const char *path, struct err *err) must_check;
+/* Where it is attached (borrowed, lasts as long as the node), or NULL. */
+const char *node_attached(struct node *n);
+
 /* Closes every child and waits until each is gone (each has a few seconds to finish), ends the
  * services, stops the broker. No mailbox may be used with it afterwards. Not on the loop role. */
 void node_destroy(struct node *n);

@@ -394,7 +394,7 @@ struct transport *
 openreq_connect(struct openreq *q, const struct ssh_library *ssh, struct ssh_pool *pool,
     const atomic_bool *cancel, struct err *err)
 {
-    struct process_options process = {.argv = q->p->argv, .name = q->p->program};
+    struct process_options process = {.argv = q->p->argv, .name = q->p->program, .terminate = true};
     struct ssh_report *r = &q->p->report;
     struct transport *t;
 

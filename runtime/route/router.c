@@ -165,6 +165,50 @@ router_add_child(
     return c;
 }
 
+struct context *
+router_add_guest(
+    struct router *r, struct stream *s, uint32_t id, const char *name, const char *route)
+{
+    struct context *c = context_create(r, s, id, name, route);
+
+    c->via = id;
+    c->guest = true;
+    router_enter(r, c);
+    return c;
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+    const struct context *const *x = a, *const *y = b;
+
+    return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
+}
+
+uint32_t
+router_below(struct router *r, struct context ***list)
+{
+    uint32_t n = 0, room = 0;
+    struct context *c;
+
+    *list = NULL;
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < ROUTER_BUCKETS; i++)
+        LIST_FOREACH(c, &r->contexts[i], link) {
+            if (!c->via || c->guest)
+                continue;
+            if (n == room) {
+                room = room ? 2 * room : 16;
+                *list = xrealloc(*list, room * sizeof(struct context *));
+            }
+            (*list)[n++] = context_ref(c);
+        }
+    pthread_mutex_unlock(&r->lock);
+    if (n)
+        qsort(*list, n, sizeof(struct context *), by_id);
+    return n;
+}
+
 void
 router_set_parent(struct router *r, struct stream *s, const struct router_place *place)
 {

@@ -11,6 +11,9 @@
  * whose auth is this context or an ancestor; one with HANDLE_FROM_ANYONE takes all (replies, receivers
  * that were handed out). From one child to another goes only what router_allow lets go.
  *
+ * A guest is a child that has proven to be whoever runs this process (call/listener.h). What it sends to
+ * the contexts below this one gets this context's authority; here, and above, it is a child like others.
+ *
  * The tree. Ids come from the root, in blocks: a router gives blocks to its children out of its own, so it
  * knows which stream an id may be behind. A new context is announced from parent to parent up to the root,
  * ahead of its first message, and so is its end, behind its last (tree.c). What a router does not know is
@@ -53,6 +56,7 @@ struct context {
     struct stream *stream; /* the stream towards it; NULL: this process itself */
     struct router *router;
     uint32_t via; /* the direct child it is or is behind; 0 for what is not below us */
+    bool guest;   /* a child that acts in our name, below us */
     atomic_bool dead;
     struct err *why;          /* set before `dead`, where it was known by then */
     unsigned behind;          /* loop role: contexts behind it, of a direct child */
@@ -92,6 +96,14 @@ void router_unwant_ids(struct router *r, struct id_wait *w);
  * the parent. Loop role. Returns one reference. */
 struct context *router_add_child(
     struct router *r, struct stream *s, uint32_t id, const char *name, const char *route);
+/* The same for a guest. It may send what a parent may to whatever is below us, but for guests; who hears
+ * from it may answer, as with router_allow, and the end of each is told to the other. Nothing of it goes
+ * up. Loop role. Returns one reference. */
+struct context *router_add_guest(
+    struct router *r, struct stream *s, uint32_t id, const char *name, const char *route);
+/* What is below us, but for guests. Sets *list (owned by the caller, with a reference to each), in the order
+ * of ids; returns how many. Any thread. */
+uint32_t router_below(struct router *r, struct context ***list);
 /* What an agent's parent has said of it. */
 struct router_place {
     uint32_t self;

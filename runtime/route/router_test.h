@@ -24,6 +24,8 @@
 #include "process.h"
 #include "router_internal.h"
 
+#define LINK_GUEST 9 /* the id of one that is a guest */
+
 struct hub;
 
 struct link {
@@ -85,6 +87,8 @@ link_connect(void *arg)
     l->s = stream_create(x->loop, process_adopt(fds[0], fds[0]), &o, &events, l);
     if (l->id == 4)
         router_set_parent(x->router, l->s, &place);
+    else if (l->id == LINK_GUEST)
+        l->context = router_add_guest(x->router, l->s, l->id, "guest", "test:guest");
     else
         l->context = router_add_child(x->router, l->s, l->id, "child", "test:child");
 }

@@ -155,7 +155,7 @@ is_crossing(struct router *r, uint32_t dst)
 
 /* From one child to another: what was handed out, where the script allowed it, and nothing else. */
 static bool
-may_cross(struct router *r, const struct frame_header *h)
+sibling_may(struct router *r, const struct frame_header *h)
 {
     bool may;
 
@@ -165,6 +165,34 @@ may_cross(struct router *r, const struct frame_header *h)
     may = find_allowed(r, h->src, h->dst) != NULL;
     pthread_mutex_unlock(&r->lock);
     return may;
+}
+
+/* From a guest to what is below: what a parent asks of a child, but nothing about the tree. Who hears from it
+ * may answer from then on. */
+static bool
+guest_may(struct router *r, const struct frame_header *h)
+{
+    struct context *to;
+    bool may;
+
+    if ((h->handle < HANDLE_CALL && h->handle != HANDLE_CREDIT) || h->handle == HANDLE_MODULE)
+        return false;
+    pthread_mutex_lock(&r->lock);
+    to = find_below(r, h->dst);
+    may = to && !to->guest;
+    if (may)
+        enter_allowed(r, h->src, h->dst);
+    pthread_mutex_unlock(&r->lock);
+    return may;
+}
+
+/* May a message from below, which is not for us, go on? */
+static bool
+may_pass(struct router *r, const struct frame_header *h)
+{
+    if (h->auth == r->self) /* stamped so: a guest's */
+        return guest_may(r, h);
+    return !is_crossing(r, h->dst) || sibling_may(r, h);
 }
 
 /* ---- through ---- */
@@ -317,11 +345,14 @@ stamp(struct router *r, struct stream *s, struct msg *m)
 {
     struct context *c;
     uint32_t via = 0;
+    bool ours = false;
 
     pthread_mutex_lock(&r->lock);
     c = router_find(r, m->h.src);
-    if (c && c->stream == s)
+    if (c && c->stream == s) {
         via = c->via;
+        ours = c->guest && m->h.dst != r->self;
+    }
     pthread_mutex_unlock(&r->lock);
     if (!via) {
         count(messages_dropped);
@@ -330,7 +361,7 @@ stamp(struct router *r, struct stream *s, struct msg *m)
                 stream_name(s), m->h.src);
         return ERR_DENIED;
     }
-    m->h.auth = via;
+    m->h.auth = ours ? r->self : via;
     return 0;
 }
 
@@ -350,9 +381,10 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
     }
     if (m->h.dst == r->self) {
         arrive(r, s, m);
-    } else if (below && is_crossing(r, m->h.dst) && !may_cross(r, &m->h)) {
+    } else if (below && !may_pass(r, &m->h)) {
         if (router_warns(r))
-            log_warn("route", "%s to context %u: siblings may not talk", stream_name(s), m->h.dst);
+            log_warn("route", "%s to context %u: it may not send %s there", stream_name(s),
+                m->h.dst, frame_handle_name(m->h.handle));
         err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
         return_refusal(r, s, &m->h);
         router_refuse(r, m, &why);
@@ -410,7 +442,7 @@ tell_lost(struct router *r, struct context *c)
     flows_lost(r->flows, c->id);
     tell_siblings(r, c, c->why);
     router_announce(r, c, c->why);
-    if (c->via)
+    if (c->via && !c->guest)
         tree_withdraw(r, c, c->why);
     context_unref(c);
 }

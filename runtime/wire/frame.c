@@ -95,6 +95,7 @@ frame_handle_name(uint32_t handle)
     case HANDLE_ASK: return "ASK";
     case HANDLE_KEEP: return "KEEP";
     case HANDLE_CLOSED: return "CLOSED";
+    case HANDLE_CONTEXTS: return "CONTEXTS";
     case HANDLE_CALL: return "CALL";
     case HANDLE_CANCEL: return "CANCEL";
     case HANDLE_MODULE: return "MODULE";

@@ -61,24 +61,25 @@ enum frame_handle {
     HANDLE_GONE = 12,  /* child -> parent: and is no more */
     HANDLE_ALLOW = 13, /* parent -> child: two contexts behind you may talk to each other */
 
-    HANDLE_DEAD = 8,   /* to a context: the context that is named is gone */
-    HANDLE_CREDIT = 9, /* to a sender: what it sent to a handle was taken; see route/flow.h */
-
-    HANDLE_THREAD = 10, /* inside a process only: a thread has ended, or is to end */
-    HANDLE_ASK = 11,    /* inside a process only: a question for the script; see call/ask.h */
+    HANDLE_DEAD = 8,    /* to a context: the context that is named is gone */
+    HANDLE_CREDIT = 9,  /* to a sender: what it sent to a handle was taken; see route/flow.h */
     HANDLE_CLOSED = 15, /* to a sender: what it sends to a handle is not taken; see route/flow.h */
 
-    HANDLE_KEEP = 14, /* inside a process only: what a keeper offers; see call/keeper.h */
+    /* inside a process only */
+    HANDLE_THREAD = 10, /* a thread has ended, or is to end */
+    HANDLE_ASK = 11,    /* a question for the script; see call/ask.h */
+    HANDLE_KEEP = 14,   /* what a keeper offers; see call/keeper.h */
 
     /* services that every context has */
-    HANDLE_CALL = 16,    /* run a function; payload: codec */
-    HANDLE_CANCEL = 17,  /* give up the call with the same src, reply and seq */
-    HANDLE_MODULE = 18,  /* child -> parent: source of a Lua module */
-    HANDLE_CLOSE = 19,   /* a context behind it is to be closed: call/children.h */
-    HANDLE_RUN = 20,     /* a command: call/command.h */
-    HANDLE_FILE = 21,    /* a file: call/file.h */
-    HANDLE_SERVICE = 24, /* from below: runs a function of a service; payload: codec */
-    HANDLE_TEXT = 25,    /* to the controller: what a context printed and logged; see call/text.h */
+    HANDLE_CALL = 16,     /* run a function; payload: codec */
+    HANDLE_CANCEL = 17,   /* give up the call with the same src, reply and seq */
+    HANDLE_MODULE = 18,   /* child -> parent: source of a Lua module */
+    HANDLE_CLOSE = 19,    /* a context behind it is to be closed: call/children.h */
+    HANDLE_RUN = 20,      /* a command: call/command.h */
+    HANDLE_FILE = 21,     /* a file: call/file.h */
+    HANDLE_CONTEXTS = 22, /* from guests: which contexts are there; see call/listener.h */
+    HANDLE_SERVICE = 24,  /* from below: runs a function of a service; payload: codec */
+    HANDLE_TEXT = 25, /* to the controller: what a context printed and logged; see call/text.h */
 
     /* given out at run time: receivers, and each VM's own handle for replies */
     HANDLE_DYNAMIC = 1024

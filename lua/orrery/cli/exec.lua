@@ -10,6 +10,8 @@ local M = {}
 -- Exit statuses; --help says them too.
 local ALL_OK, COMMAND_FAILED, NOT_REACHED = 0, 1, 2
 
+M.interruptible = true
+
 local DEFAULT_LIMIT = 64
 local SUMMARY_PARTS = 20 -- causes that the summary spells out; each was reported when it came up
 
@@ -19,6 +21,7 @@ M.options = ssh_options.with {
     { name = "hosts-file", value = "text", many = true },
     { name = "limit", value = "count" },
     { name = "timeout", short = "t", value = "seconds" },
+    { name = "on-disconnect", value = "text" },
     { name = "local" },
     { name = "fold" },
     { name = "stats" },
@@ -86,6 +89,7 @@ end
 ---@field printer orrery.output.Printer
 ---@field said table<integer, { name: string, text: string, note: string }> with --fold
 ---@field causes table<integer, string> why a host failed
+---@field begun table<integer, true>
 ---@field status integer
 local Exec = {}
 Exec.__index = Exec
@@ -107,24 +111,44 @@ end
 local function cause(thrown)
     local err = require("orrery.error").from(thrown)
     local code, message = tostring(err.code), tostring(err.message)
+    if code == "interrupted" then return "interrupted", code end
     return code == "command" and message or code .. ": " .. message, code
 end
 
 function Exec:command(ctx, name)
-    if self.opts.fold then
-        return ctx:run(self.argv, { check = false, timeout = self.opts.timeout, merge = true })
+    local opts = self.opts
+    if opts.fold then
+        return ctx:run(self.argv, {
+            check = false, timeout = opts.timeout, on_disconnect = opts["on-disconnect"], merge = true,
+        })
     end
     return ctx:run(self.argv, {
-        check = false, timeout = self.opts.timeout, capture = false,
+        check = false, timeout = opts.timeout, on_disconnect = opts["on-disconnect"], capture = false,
         on_stdout = function(line) self.printer:stdout(name, line) end,
         on_stderr = function(line) self.printer:stderr(name, line) end,
     })
 end
 
+function Exec:opening_failed(index, thrown)
+    local text, code = cause(thrown)
+    if code == "interrupted" then text = "interrupted: not connected yet" end
+    self:fail(index, NOT_REACHED, text)
+end
+
+function Exec:command_failed(index, thrown)
+    local text, code = cause(thrown)
+    if code == "interrupted" then
+        text = thrown.ended and "interrupted: the command was ended"
+            or "interrupted: whether the command has ended is not known"
+    end
+    self:fail(index, code == "command" and COMMAND_FAILED or NOT_REACHED, text)
+end
+
 -- Runs in a task of its own, and raises nothing: one host is no matter of another.
 function Exec:host(host, index)
+    self.begun[index] = true
     local ok, ctx = pcall(open, host, self.opts)
-    if not ok then return self:fail(index, NOT_REACHED, (cause(ctx))) end
+    if not ok then return self:opening_failed(index, ctx) end
     local result
     ok, result = pcall(self.command, self, ctx, host.name)
     if ok then
@@ -134,8 +158,7 @@ function Exec:host(host, index)
             self.said[index] = { name = host.name, text = result.stdout, note = note }
         end
     else
-        local text, code = cause(result)
-        self:fail(index, code == "command" and COMMAND_FAILED or NOT_REACHED, text)
+        self:command_failed(index, result)
     end
     pcall(ctx.close, ctx)
 end
@@ -171,21 +194,37 @@ function Exec:summary()
         #self.list - count, #self.list, table.concat(parts, "; ")))
 end
 
+-- The hosts that were under way have said so.
+function Exec:interrupted(thrown)
+    if not require("orrery.interrupt").happened() then error(thrown, 0) end
+    for index = 1, #self.list do
+        if not self.begun[index] then self.causes[index] = "not begun" end
+    end
+end
+
+local ON_DISCONNECT = { kill = true, finish = true }
+
 ---@param words string[] the command
 ---@return integer status
 function M.main(opts, words)
     local argv, list = get_argv(words), get_hosts(opts)
+    local policy = opts["on-disconnect"]
+    if policy and not ON_DISCONNECT[policy] then
+        args.fail("exec", ("option '--on-disconnect' must be kill or finish, not '%s'"):format(policy))
+    end
     local orrery, sched = require "orrery", require "orrery.sched"
     local names = {}
     for i, host in ipairs(list) do names[i] = host.name end
     local self = setmetatable({
-        opts = opts, argv = argv, list = list, said = {}, causes = {}, status = ALL_OK,
+        opts = opts, argv = argv, list = list, said = {}, causes = {}, begun = {}, status = ALL_OK,
     }, Exec)
     local function flush() self.printer:flush() end
     self.printer = output.printer(names, function() sched.after(0, flush) end)
-    orrery.each(list, { limit = opts.limit or DEFAULT_LIMIT }, function(host, index)
+    require("orrery.interrupt").install()
+    local ok, err = pcall(orrery.each, list, { limit = opts.limit or DEFAULT_LIMIT }, function(host, index)
         self:host(host, index)
     end)
+    if not ok then self:interrupted(err) end
     if opts.fold then self:fold() end
     self:summary()
     self.printer:flush()

@@ -12,6 +12,7 @@ usage: orrery COMMAND [OPTION...]
 Commands:
   run         run a Lua script that works on other machines
   exec        run one command on many hosts in parallel
+  attach      look into a script that runs with --listen, or run another in it
   ssh-check   connect to a host, and explain each step
   version     versions, and where the agents are
   help        this text, or that of a command
@@ -35,9 +36,14 @@ usage: orrery run [OPTION...] SCRIPT [ARG...]
 
 Runs a Lua script. Its arguments are in the table `arg` and in `...`; options
 that stand behind SCRIPT are the script's own. Modules that lie next to SCRIPT
-are found by require. The script has ended when its tasks have.
+are found by require. The script has ended when its tasks have. Ctrl-C ends what
+it waits for, gives it a few seconds, and says what was interrupted; the second
+one exits at once. Either way, commands on the hosts are ended.
 
 Options:
+  --listen PATH   let other processes of this user join, with 'orrery attach',
+                  by a socket at PATH, in a directory that only this user can
+                  write to
   --stats         at the end, say on stderr what the runtime did here: messages,
                   system calls, wake-ups ... as far as they are not 0
   -v, -vv, -vvv   log what happens: info, debug, trace
@@ -48,6 +54,7 @@ Exit status:
   1    it cannot be read, or it or one of its tasks raised an error, which is
        then on stderr: message, context, route, remote traceback
   64   a mistake on the command line
+  130  Ctrl-C, as a shell sees it
   any  what the script gives to os.exit
 ]],
 
@@ -61,7 +68,9 @@ usage: orrery exec -H HOSTS [OPTION...] [--] COMMAND [ARG...]
 
 Runs a command on all hosts in parallel and shows each line when it comes, with
 its host in front. The command's stdin is empty. A host that fails is reported
-at once and stops no other. Ctrl-C ends the commands on the hosts as well.
+at once and stops no other. Ctrl-C ends the commands on the hosts, and says for
+each host what it interrupted; the second one exits at once, and they are ended
+all the same.
 
 Hosts:
   -H, --hosts LIST       as ssh knows them: web1,deploy@web2,db[1-3]; repeatable
@@ -78,6 +87,8 @@ Hosts:
 
 Command:
   -t, --timeout SECONDS  then the command is ended, and counts as failed
+  --on-disconnect WHAT   when this program or the connection is lost: "kill" the
+                         command (the default), or let it "finish"
   --limit N              hosts at the same time (64)
 
 Output:
@@ -98,6 +109,31 @@ Exit status:
   74   the output could not be written
   130  Ctrl-C, as a shell sees it; likewise 141 when the reader has gone away
 ]],
+
+attach = [=[
+usage: orrery attach [OPTION...] PATH [SCRIPT [ARG...]]
+
+  orrery run --listen ~/deploy.sock deploy.lua &
+  orrery attach ~/deploy.sock                      which contexts are there
+  orrery attach ~/deploy.sock look.lua web1        run a script among them
+  orrery attach ~/deploy.sock -e 'print(#orrery.contexts())'
+
+Joins a script that runs with --listen PATH, as the same user or as root, and
+uses the contexts that it has opened: orrery.contexts() has them. It calls
+functions there, runs commands, moves files; it opens and closes none, and
+cannot call into the script itself. Its own end, whatever that is, harms
+nobody; the end of the script that it is attached to ends it with an error.
+
+Without SCRIPT it lists the contexts: id, name, route.
+
+Options:
+  -e, --eval CODE  instead of SCRIPT: Lua, which has `orrery`
+  --stats          at the end, say on stderr what the runtime did here
+  -v, -vv, -vvv    log what happens: info, debug, trace
+  --log FILE       append the log to FILE, instead of writing it to stderr
+
+Exit status: as that of 'orrery run'
+]=],
 
 ["ssh-check"] = [[
 usage: orrery ssh-check [OPTION...] HOST

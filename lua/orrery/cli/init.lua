@@ -14,14 +14,15 @@ local LOG_WARN, LOG_TRACE = 1, 4
 
 ---@class orrery.cli.Command
 ---@field options? orrery.cli.Option[]
+---@field interruptible? boolean it ends by itself after Ctrl-C, having called orrery.interrupt.install
 ---@field main fun(opts: table, words: string[], argv: string[]): integer exit status
 
 ---@type table<string, string> the modules of the subcommands
 local COMMANDS = {
-    exec = "orrery.cli.exec", run = "orrery.cli.run", ["ssh-check"] = "orrery.cli.ssh_check",
-    version = "orrery.cli.version", help = false,
+    exec = "orrery.cli.exec", run = "orrery.cli.run", attach = "orrery.cli.attach",
+    ["ssh-check"] = "orrery.cli.ssh_check", version = "orrery.cli.version", help = false,
 }
-local NAMES = { "run", "exec", "ssh-check", "version", "help" }
+local NAMES = { "run", "exec", "attach", "ssh-check", "version", "help" }
 
 ---@type orrery.cli.Option[] may stand before and after the name of a subcommand
 local COMMON = {
@@ -75,6 +76,9 @@ local function run_command(name, opts, argv, at)
     if opts.help then return show_help(name) end
     open_log(opts)
     local status = command.main(opts, args.rest(argv, at), argv)
+    if command.interruptible and require("orrery.interrupt").happened() then
+        status = require("orrery.interrupt").STATUS
+    end
     if opts.stats then require("orrery.cli.stats").show() end
     return status
 end

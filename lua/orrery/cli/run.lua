@@ -5,24 +5,73 @@ local Error = require "orrery.error"
 
 local M = {}
 
----@type orrery.cli.Option[]
-M.options = { { name = "stats" } }
+M.interruptible = true
 
--- `arg` as lua has it: the script at 0, what follows it from 1 on, what precedes it below.
-local function arguments(words, argv)
-    local arg = args.rest(words, 2)
-    local script = #argv - #words + 1
+---@type orrery.cli.Option[]
+M.options = { { name = "listen", value = "text" }, { name = "stats" } }
+
+--- `arg` as lua has it: the script at 0, what follows it from 1 on, what precedes it below.
+---@param words string[] what the subcommand was given
+---@param at integer where in it the script is
+---@param argv string[] all of it
+---@return string[]
+function M.arguments(words, at, argv)
+    local arg = args.rest(words, at + 1)
+    local script = #argv - #words + at
     for i = 0, script - 1 do arg[i - script] = argv[i] end
     return arg
 end
 
--- A script that ends by os.exit has statistics, too.
-local function show_at_exit()
+--- Does something at the end of a script that ends by os.exit.
+---@param fn fun()
+function M.at_exit(fn)
     local exit = os.exit
     rawset(os, "exit", function(...)
-        require("orrery.cli.stats").show()
+        fn()
         exit(...)
     end)
+end
+
+-- What a script that was interrupted raises says no more than that, mostly.
+local function report(ok, err)
+    local interrupt = require "orrery.interrupt"
+    if interrupt.happened() then
+        interrupt.settle()
+        io.stdout:flush()
+        io.stderr:write("orrery: ", require("orrery.cli.output").printable(interrupt.report(), 2), "\n")
+    end
+    if not ok and not (interrupt.happened() and Error.from(err).code == "interrupted") then
+        require("orrery.cli").report(Error.from(err))
+    end
+end
+
+--- Runs a function as a program: Ctrl-C ends it, and its error is reported.
+---@param opts table the subcommand's
+---@param fn fun()
+---@return integer status
+function M.program(opts, fn)
+    if opts.stats then M.at_exit(function() require("orrery.cli.stats").show() end) end
+    local failed = false
+    local sched = require "orrery.sched"
+    local report_orphan = sched.on_orphan_error
+    function sched.on_orphan_error(err, what)
+        failed = true
+        report_orphan(err, what)
+    end
+    require("orrery.interrupt").install()
+    -- No traceback of ours: what the script raised has its own, and its syntax needs none.
+    local ok, err = pcall(fn)
+    report(ok, err)
+    return ok and not failed and 0 or 1
+end
+
+-- Those that are attached hear of the end of this, rather than of that of each context.
+local function listening(path, fn)
+    local listener = require("orrery").listen(path)
+    M.at_exit(function() listener:close() end)
+    local ok, err = pcall(fn)
+    listener:close()
+    if not ok then error(err, 0) end
 end
 
 ---@param words string[] the script and its arguments
@@ -30,21 +79,8 @@ end
 function M.main(opts, words, argv)
     local path = words[1]
     if not path then args.fail("run", "a script is missing") end
-    if opts.stats then show_at_exit() end
-    local failed = false
-    local sched = require "orrery.sched"
-    local report = sched.on_orphan_error
-    function sched.on_orphan_error(err, what)
-        failed = true
-        report(err, what)
-    end
-    local arg = arguments(words, argv)
-    local script = require "orrery.script"
-    -- No traceback of ours: what the script raised has its own, and its syntax needs none.
-    local ok, err = pcall(script.run, path, arg)
-    if ok then return failed and 1 or 0 end
-    require("orrery.cli").report(Error.from(err))
-    return 1
+    local function run() require("orrery.script").run(path, M.arguments(words, 1, argv)) end
+    return M.program(opts, opts.listen and function() listening(opts.listen, run) end or run)
 end
 
 return M

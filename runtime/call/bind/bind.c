@@ -448,6 +448,8 @@ binding_create(lua_State *L, struct node *n)
     luaL_openlib(L, NULL, functions, 1);
     thread_push_functions(L, b);
     keeper_push_functions(L, n);
+    attach_push_functions(L, n);
+    interrupt_push_functions(L);
     lua_setfield(L, -2, "orrery.core");
     lua_pop(L, 2);
     return b;
@@ -468,6 +470,7 @@ binding_destroy(struct binding *b)
     shared_leave(node_modules(b->node), vm_mailbox(b->vm));
     ask_forget(vm_mailbox(b->vm));
     texts_unwatch(node_texts(b->node), vm_mailbox(b->vm));
+    interrupt_forget(vm_mailbox(b->vm));
     vm_detach(b->vm);
     free(b);
 }

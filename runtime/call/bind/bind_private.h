@@ -27,5 +27,11 @@ void keeper_push_functions(lua_State *L, struct node *n);
 
 /* thread.c. Adds its functions to the table on top of the stack. */
 void thread_push_functions(lua_State *L, struct binding *b);
+/* attach.c. The same. */
+void attach_push_functions(lua_State *L, struct node *n);
+/* interrupt.c. The same. */
+void interrupt_push_functions(lua_State *L);
+/* The VM of this mailbox goes. */
+void interrupt_forget(struct mailbox *mb);
 
 #endif
