@@ -7,7 +7,7 @@
  * connect.c    ssh_connect, and the key exchange
  * dial.c       TCP; resolve.c finds the addresses
  * proxy.c      a command instead of TCP
- * pool.c       jump hosts instead of TCP: who shares which; relay.c is their part on the loop
+ * pool.c       jump hosts instead of TCP: who shares which; tunnels.c is their part on the loop
  * hostkey.c    is this the right server? known_hosts.c reads and writes the files
  * auth.c       logging in: auth_keys.c with keyfile.c (private key files) and agent.c (ssh-agent),
  *              auth_words.c (passwords, prompts); auth_kept.c has keys that a keeper has

@@ -1,5 +1,5 @@
 /*
- * Jump hosts: what pool.c (the connecting threads' part) and relay.c (the loop's part) share.
+ * Jump hosts: what pool.c (the connecting threads' part) and tunnels.c (the loop's part) share.
  *
  * A jump is logged in to by the connecting thread that wants it first. Then it belongs to the loop, where
  * it opens direct-tcpip channels, one at a time, and moves bytes between each and a socket pair: a tunnel.
@@ -73,17 +73,17 @@ struct opening {
 };
 
 /* loop_work.fn of an opening. */
-void relay_open(struct loop_work *w);
+void tunnels_open(struct loop_work *w);
 /* loop_work.fn of jump.end. */
-void relay_end(struct loop_work *w);
+void tunnels_end(struct loop_work *w);
 /* loop_sync: ends all jumps of a pool. */
-void relay_end_all(void *pool);
+void tunnels_end_all(void *pool);
 
 /* pool.c. Any thread. One user less; the last one ends the jump. */
 void jump_leave(struct jump *j);
 /* Any thread. Nobody joins it any more. */
 void jump_hide(struct jump *j);
-/* What relay_end has left of it. */
+/* What tunnels_end has left of it. */
 void jump_free(void *jump);
 /* Loop role. Gives an opening back to its thread, or frees it if that has gone: true then. */
 bool opening_done(struct opening *q, int fd, bool again, const char *why);

@@ -34,7 +34,7 @@ ssh_pool_destroy(struct ssh_pool *pool)
 {
     if (!pool)
         return;
-    loop_sync(pool->loop, relay_end_all, pool);
+    loop_sync(pool->loop, tunnels_end_all, pool);
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->lock);
     free(pool->scratch);
@@ -59,7 +59,7 @@ jump_create(struct ssh_pool *pool, const struct ssh_options *o)
     j->pool = pool;
     j->way = way_create(o->name ? o->name : o->host);
     j->users = 1;
-    j->end.fn = relay_end;
+    j->end.fn = tunnels_end;
     TAILQ_INIT(&j->queue);
     TAILQ_INIT(&j->tunnels);
     TAILQ_INIT(&j->closing);
@@ -336,7 +336,7 @@ open_through(struct jump *j, struct ssh_attempt *a, bool mine, int *fd)
 {
     struct opening *q = xcalloc(1, sizeof *q);
 
-    q->work.fn = relay_open;
+    q->work.fn = tunnels_open;
     q->jump = j;
     q->host = xstrdup(a->o->host);
     q->port = (int)strtol(a->o->port, NULL, 10);

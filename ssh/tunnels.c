@@ -257,7 +257,7 @@ give_up(struct jump *j, struct opening *q, bool again, const char *why)
 
 /* The connection to the jump host is gone, and with it everything that goes through. */
 static void
-relay_lost(struct jump *j)
+tunnels_lost(struct jump *j)
 {
     struct opening *q;
     struct tunnel *t;
@@ -287,7 +287,7 @@ relay_lost(struct jump *j)
 }
 
 void
-relay_end(struct loop_work *w)
+tunnels_end(struct loop_work *w)
 {
     struct jump *j = owner_of(w, struct jump, end);
     struct tunnel *t;
@@ -309,13 +309,13 @@ relay_end(struct loop_work *w)
 }
 
 void
-relay_end_all(void *pool)
+tunnels_end_all(void *pool)
 {
     struct ssh_pool *p = pool;
     struct jump *j;
 
     while ((j = TAILQ_FIRST(&p->up)))
-        relay_end(&j->end);
+        tunnels_end(&j->end);
 }
 
 /* ---- openings ---- */
@@ -480,7 +480,7 @@ session_settle(struct jump *j)
     if (!s->full)
         (void)session_flush(s);
     if (is_broken(j)) {
-        relay_lost(j);
+        tunnels_lost(j);
         return;
     }
     if (!TAILQ_EMPTY(&j->tunnels) || j->opening) /* else take_in would take nothing */
@@ -506,7 +506,7 @@ settle_all(struct jump *j)
 
 /* One pass: all that the socket has, or much of it. */
 static void
-relay_run(struct jump *j)
+tunnels_run(struct jump *j)
 {
     struct ssh_session *s = j->s;
     struct tunnel *t;
@@ -534,7 +534,7 @@ on_session(struct loop_fd *f, int events)
         (void)session_flush(j->s);
         settle_all(j);
     } else {
-        relay_run(j);
+        tunnels_run(j);
     }
 }
 
@@ -580,7 +580,7 @@ start(struct jump *j)
 }
 
 void
-relay_open(struct loop_work *w)
+tunnels_open(struct loop_work *w)
 {
     struct opening *q = owner_of(w, struct opening, work);
     struct jump *j = q->jump;
@@ -592,5 +592,5 @@ relay_open(struct loop_work *w)
         return;
     }
     TAILQ_INSERT_TAIL(&j->queue, q, link);
-    relay_run(j);
+    tunnels_run(j);
 }
