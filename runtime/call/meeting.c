@@ -102,7 +102,7 @@ address(struct sockaddr_un *a, const char *path, struct err *err)
     if (strlen(path) >= sizeof a->sun_path)
         return err_set(err, ERR_ARGUMENT, "%s has %zu bytes, the path of a socket at most %zu",
             path, strlen(path), sizeof a->sun_path - 1);
-    strcpy(a->sun_path, path);
+    memcpy(a->sun_path, path, strlen(path) + 1);
     return 0;
 }
 

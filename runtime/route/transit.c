@@ -172,10 +172,11 @@ sibling_may(struct router *r, const struct frame_header *h)
 static bool
 guest_may(struct router *r, const struct frame_header *h)
 {
+    bool of_flow = h->handle == HANDLE_CREDIT || h->handle == HANDLE_CLOSED;
     struct context *to;
     bool may;
 
-    if ((h->handle < HANDLE_CALL && h->handle != HANDLE_CREDIT) || h->handle == HANDLE_MODULE)
+    if ((h->handle < HANDLE_CALL && !of_flow) || h->handle == HANDLE_MODULE)
         return false;
     pthread_mutex_lock(&r->lock);
     to = find_below(r, h->dst);

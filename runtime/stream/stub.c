@@ -69,7 +69,7 @@ static const char receiving[] = /**/
 static const char make_cached[] = /**/
     "_i=$(id -u 2>/dev/null);"
     "_o(){ _e=\"not ours\";"
-    "case $_d in */orrery)"
+    "case $_i$_d in 0/*/orrery)"
     "_p=$_d;until [ -e \"$_p/\" ];do _p=${_p%/*};done;[ -O \"$_p/\" ]||return 1;;"
     "esac;"
     "_e=$(mkdir -p \"${_d%/*}\" 2>&1&&mkdir -m 700 \"$_d\" 2>&1);";

@@ -211,6 +211,7 @@ describe("what a context in a context prints", function()
                 require("orrery.core").log(1, "spec", "logged")
             end)
         end
+        got.wait "^d4 log .*spec: logged$"
         for i = 1, 4 do
             local name = "d" .. i
             assert.are.equal(name .. " stdout out", got.lines[3 * i - 2])
