@@ -212,7 +212,7 @@ describe("Ctrl-C", function()
                 orrery.spawn(function() orrery.sleep(0) up() end)
                 orrery.ssh("dead1", { config = arg[2], connect_timeout = 100 })
             ]], false, lab.ssh_config())
-            assert.are.same({ 130, "" }, { r.status, r.out })
+            assert.are.same({ 130, "" }, { r.status, r.out }, r.err)
             assert.matches("^orrery: interrupted:\n  [^\n]*dead1\n$", r.err) -- or its ssh -G
         end)
 
