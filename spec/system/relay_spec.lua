@@ -292,6 +292,12 @@ describe("SSH from another context", function()
     end)
 
     describe("has secrets in no process on the way:", function()
+        -- A sanitizer keeps what was freed, and maps more than can be searched.
+        if remote.sanitized then
+            pending "a sanitizer's memory cannot be searched"
+            return
+        end
+
         -- What makes up a key file: a line in the middle of its text, and the 32 bytes that are the private key,
         -- which stand in front of the last copy of the public one.
         local function key_material(path)
