@@ -189,7 +189,7 @@ describe("SSH from another context", function()
         ctx:close()
         local err = failure "not-even-there"
         assert.are.equal("connect", err.code)
-        assert.are.equal("from h1: not-even-there does not resolve: Name or service not known", err.message)
+        assert.matches("from h1: not-even-there does not resolve: ", err.message, 1, true)
     end)
 
     it("takes jump hosts over there, where an option names them", function()
