@@ -149,8 +149,8 @@ child_gone(struct child *c, const struct err *why)
     if (c->guarded)
         guards_remove(&cs->guards, c->guarded);
     TAILQ_REMOVE(&cs->list, c, link);
-    loop_reap(cs->loop, child_free, c);
     booted(c);
+    loop_reap(cs->loop, child_free, c);
     if (cs->closing && TAILQ_EMPTY(&cs->list))
         sem_post(&cs->empty);
 }

@@ -232,4 +232,16 @@ function Program:finish()
     remote.remove(self.dir)
 end
 
+--- For the option `ask`: gives these answers one after the other.
+---@param ... string?
+---@return fun(question: orrery.Asked): string? ask
+---@return orrery.Asked[] questions that were asked so far
+function remote.answers(...)
+    local given, questions = { ... }, {}
+    return function(question)
+        questions[#questions + 1] = question
+        return given[#questions]
+    end, questions
+end
+
 return remote

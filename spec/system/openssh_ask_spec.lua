@@ -40,14 +40,6 @@ describe("asking for what ssh(1) needs", function()
 
     local function failure(...) return remote.failure(who, ...) end
 
-    local function answers(...)
-        local given, questions = { ... }, {}
-        return function(question)
-            questions[#questions + 1] = question
-            return given[#questions]
-        end, questions
-    end
-
     -- The ssh processes below this one that have this text on their command lines.
     local function clients(text)
         local pids = {}
@@ -64,24 +56,24 @@ describe("asking for what ssh(1) needs", function()
     end)
 
     it("asks for a password, and again after a wrong one", function()
-        local ask, questions = answers("sesame-1", "orrery-lab")
+        local ask, questions = remote.answers("sesame-1", "orrery-lab")
         assert.are.equal("pwuser\n", who("h1", { name = "web1", user = "pwuser", ask = ask }))
         assert.are.same({
             kind = "password", host = "web1", subject = "pwuser@web1", text = "pwuser@web1's password: ",
             detail = "", echo = false, attempt = 2,
         }, questions[2])
         assert.are.equal(2, #questions)
-        ask, questions = answers("orrery-lab")
+        ask, questions = remote.answers("orrery-lab")
         assert.are.equal("pwuser\n", who("h1", { user = "pwuser", password = "sesame-2", ask = ask }))
         assert.are.equal(1, #questions)
-        ask = answers("sesame-1", "sesame-2", "sesame-3", "sesame-4")
+        ask = remote.answers("sesame-1", "sesame-2", "sesame-3", "sesame-4")
         local err = failure("h1", { user = "pwuser", ask = ask })
         assert.are.equal("auth", err.code)
         assert.not_matches("sesame", err:format())
     end)
 
     it("asks what keyboard-interactive asks", function()
-        local ask, questions = answers("orrery-lab")
+        local ask, questions = remote.answers("orrery-lab")
         assert.are.equal("pwuser\n", who("h2", { user = "pwuser", ask = ask }))
         assert.are.equal("prompt", questions[1].kind)
         assert.matches("Password: $", questions[1].text)
@@ -98,7 +90,7 @@ describe("asking for what ssh(1) needs", function()
     end)
 
     it("asks for a passphrase once for a key, however many connections want it", function()
-        local ask, questions = answers("wrong-one", "orrery-pass")
+        local ask, questions = remote.answers("wrong-one", "orrery-pass")
         local key = new_key "parallel"
         local users = orrery.map({ 1, 2, 3, 4, 5, 6 }, function(i)
             return who("h" .. (i % 2 + 1), { identity = key, ask = ask })
@@ -114,7 +106,7 @@ describe("asking for what ssh(1) needs", function()
     it("asks about new hosts", function()
         local known = here .. "/known"
         remote.write(known, "")
-        local ask, questions = answers("no")
+        local ask, questions = remote.answers("no")
         local err = failure("h1", { known_hosts = known, strict = "ask", ask = ask })
         assert.are.equal("hostkey", err.code)
         assert.are.equal("hostkey", questions[1].kind)
@@ -122,7 +114,7 @@ describe("asking for what ssh(1) needs", function()
         assert.matches("^SHA256:", questions[1].subject)
         assert.matches("The authenticity of host", questions[1].detail)
         assert.matches("^h1: Are you sure you want to continue connecting", questions[1].text)
-        assert.are.equal("root\n", who("h1", { known_hosts = known, strict = "ask", ask = answers "yes" }))
+        assert.are.equal("root\n", who("h1", { known_hosts = known, strict = "ask", ask = remote.answers "yes" }))
         assert.are.equal("root\n", who("h1", { known_hosts = known, strict = "yes" }))
     end)
 
@@ -175,7 +167,7 @@ describe("asking for what ssh(1) needs", function()
             Host outer
                 HostName %s
         ]]):format(lab.file("known_hosts"), lab.host("h2").address, lab.host("h1").address))
-        local ask, questions = answers("orrery-lab")
+        local ask, questions = remote.answers("orrery-lab")
         local opts = { config = own, password = "orrery-lab", ask = ask }
         assert.are.equal("pwuser\n", who("inner", opts))
         assert.are.equal(1, #questions)

@@ -45,15 +45,6 @@ describe("asking for what a login needs", function()
 
     local function failure(...) return remote.failure(who, ...) end
 
-    -- A function that gives these answers in turn, and the questions that it got.
-    local function answers(...)
-        local given, questions = { ... }, {}
-        return function(question)
-            questions[#questions + 1] = question
-            return given[#questions]
-        end, questions
-    end
-
     local function executable(name, text)
         local path = here .. "/" .. name
         remote.write(path, "#!/bin/sh\n" .. text)
@@ -77,7 +68,7 @@ describe("asking for what a login needs", function()
 
     describe("a function of the script", function()
         it("gives passwords, and is asked again after a wrong one", function()
-            local ask, questions = answers("sesame-1", "orrery-lab")
+            local ask, questions = remote.answers("sesame-1", "orrery-lab")
             local user, how = who("h1", { name = "web1", user = "pwuser", ask = ask })
             assert.are.equal("pwuser\n", user)
             assert.matches("password", how)
@@ -89,7 +80,7 @@ describe("asking for what a login needs", function()
         end)
 
         it("is asked three times, then it is over", function()
-            local ask, questions = answers("sesame-1", "sesame-2", "sesame-3", "orrery-lab")
+            local ask, questions = remote.answers("sesame-1", "sesame-2", "sesame-3", "orrery-lab")
             local err = failure("h1", { user = "pwuser", ask = ask })
             assert.are.equal("auth", err.code)
             assert.matches("password (asked for, and refused)", err.message, 1, true)
@@ -103,7 +94,7 @@ describe("asking for what a login needs", function()
                 return "orrery-lab"
             end })
             assert.are.equal("pwuser\n", user)
-            local err = failure("h1", { user = "pwuser", ask = answers() })
+            local err = failure("h1", { user = "pwuser", ask = remote.answers() })
             assert.matches("password (no answer was given)", err.message, 1, true)
             assert.is_true(err.code == "credentials" or err.code == "auth")
             err = failure("h1", { user = "pwuser", ask = function() error("no vault today", 0) end })
@@ -138,7 +129,7 @@ describe("asking for what a login needs", function()
         end)
 
         it("gives passphrases: once for a key, however many connections want it", function()
-            local ask, questions = answers("wrong-one", "orrery-pass")
+            local ask, questions = remote.answers("wrong-one", "orrery-pass")
             local key = new_key "parallel"
             local users = orrery.map({ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }, function(i)
                 return (who("h" .. (i % 2 + 1), { identity = key, ask = ask }))
@@ -187,13 +178,13 @@ describe("asking for what a login needs", function()
         it("decides on new hosts", function()
             local known = here .. "/known"
             remote.write(known, "")
-            local ask, questions = answers("no")
+            local ask, questions = remote.answers("no")
             local err = failure("h1", { known_hosts = known, strict = "ask", ask = ask })
             assert.are.equal("hostkey", err.code)
             assert.are.equal("hostkey", questions[1].kind)
             assert.is_true(questions[1].echo)
             assert.matches("key fingerprint is SHA256:", questions[1].detail)
-            assert.are.equal("root\n", (who("h1", { known_hosts = known, strict = "ask", ask = answers "yes" })))
+            assert.are.equal("root\n", (who("h1", { known_hosts = known, strict = "ask", ask = remote.answers "yes" })))
             assert.are.equal("root\n", (who("h1", { known_hosts = known, strict = "yes", ask = false })))
         end)
     end)
@@ -286,7 +277,7 @@ describe("asking for what a login needs", function()
         end)
 
         it("are a password and a one-time code", function()
-            local ask, questions = answers("orrery-lab", "11223344")
+            local ask, questions = remote.answers("orrery-lab", "11223344")
             local user, how = who("h2", { user = "pwuser", ask = ask })
             assert.are.equal("pwuser\n", user)
             assert.matches("keyboard%-interactive", how)
@@ -296,7 +287,7 @@ describe("asking for what a login needs", function()
         end)
 
         it("are a password that is known and a code that is asked for", function()
-            local ask, questions = answers("55667788")
+            local ask, questions = remote.answers("55667788")
             assert.are.equal("pwuser\n", (who("h2", { user = "pwuser", password = "orrery-lab", ask = ask })))
             assert.are.equal(1, #questions)
             local err = failure("h2", { user = "pwuser", password = "orrery-lab", ask = false })
@@ -312,7 +303,7 @@ describe("asking for what a login needs", function()
             lab.sshd("h1")
             lab.exec("h1", "rm -rf /home/pwuser/.ssh")
         end)
-        local ask, questions = answers("sesame-1", "orrery-lab")
+        local ask, questions = remote.answers("sesame-1", "orrery-lab")
         assert.are.equal("pwuser\n", (who("h1", { user = "pwuser", ask = ask })))
         assert.are.equal(2, #questions)
         local err = failure("h1", { user = "pwuser", ask = false })

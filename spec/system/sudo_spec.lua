@@ -72,14 +72,6 @@ describe("sudo", function()
 
     local function failure(...) return remote.failure(who, ...) end
 
-    local function answers(...)
-        local given, questions = { ... }, {}
-        return function(question)
-            questions[#questions + 1] = question
-            return given[#questions]
-        end, questions
-    end
-
     local function assert_failure(code, text, ...)
         local err = failure(...)
         assert.are.equal(code, err.code, err:format())
@@ -120,7 +112,7 @@ describe("sudo", function()
     end)
 
     it("asks for the password, whoever it says it is for", function()
-        local ask, questions = answers("orrery-lab")
+        local ask, questions = remote.answers("orrery-lab")
         assert.are.equal("root\n", who("pwuser", { ask = ask, name = "db", share = false }))
         assert.are.same({ {
             kind = "password", host = "db", subject = "pwuser@h1", text = "[sudo] password for pwuser@h1: ",
@@ -129,16 +121,16 @@ describe("sudo", function()
     end)
 
     it("asks again after a wrong one", function()
-        local ask, questions = answers("sesame-1", "sesame-2", "orrery-lab")
+        local ask, questions = remote.answers("sesame-1", "sesame-2", "orrery-lab")
         assert.are.equal("root\n", who("pwuser", { ask = ask, share = false }))
         assert.are.same({ 1, 2, 3 }, { questions[1].attempt, questions[2].attempt, questions[3].attempt })
-        ask, questions = answers("orrery-lab")
+        ask, questions = remote.answers("orrery-lab")
         assert.are.equal("root\n", who("pwuser", { password = "sesame-1", ask = ask, share = false }))
         assert.are.equal(2, questions[1].attempt)
     end)
 
     it("gives up when sudo does", function()
-        local ask, questions = answers("sesame-1", "sesame-2", "sesame-3", "sesame-4")
+        local ask, questions = remote.answers("sesame-1", "sesame-2", "sesame-3", "sesame-4")
         assert_failure("auth", "sudo: the password is wrong: Sorry, try again. Sorry, try again. sudo: 3 incorrect "
             .. "password attempts", "pwuser", { ask = ask, share = false })
         assert.are.equal(3, #questions)
@@ -148,7 +140,7 @@ describe("sudo", function()
     it("says what is missing where nobody answers", function()
         assert_failure("credentials", "it wants a password, and nobody is to be asked", "pwuser")
         assert_failure("credentials", "and got no answer: the `ask` function gave no answer", "pwuser",
-            { ask = answers(), share = false })
+            { ask = remote.answers(), share = false })
         local program = remote.program([[
             local ok, err = pcall(orrery.sudo, { program = arg[1] })
             say(err.code, err.message)
@@ -194,7 +186,7 @@ describe("sudo", function()
         lab.exec("h1", "printf 'Read this:\\nPassword: \\n' >/etc/lecture")
         configure("h1", "Defaults lecture=always", "Defaults lecture_file=/etc/lecture")
         assert.are.equal("root\n", who("pwuser", { password = "orrery-lab" }))
-        local ask, questions = answers("orrery-lab")
+        local ask, questions = remote.answers("orrery-lab")
         assert.are.equal("root\n", who("pwuser", { ask = ask, share = false }))
         assert.are.equal("[sudo] password for pwuser@h1: ", questions[1].text)
     end)
@@ -205,7 +197,7 @@ describe("sudo", function()
             return pending "sudo has no German here"
         end
         assert.are.equal("root\n", who("pwuser", { password = "orrery-lab" }, "h1", german))
-        local ask, questions = answers("sesame-1", "sesame-2", "sesame-3")
+        local ask, questions = remote.answers("sesame-1", "sesame-2", "sesame-3")
         local err = assert_failure("auth", "sudo: it did not let us in: ", "pwuser", { ask = ask, share = false }, "h1",
             german)
         assert.matches("Fehlversuche", err.message, 1, true)
@@ -219,18 +211,18 @@ describe("sudo", function()
         lab.exec("h1", ("printf 'JBSWY3DPEHPK3PXP\\n\" TOTP_AUTH\\n11223344\\n55667788\\n' >%s && chown coded %s && "
             .. "chmod 400 %s"):format(codes, codes, codes))
         authenticate("h1", "auth required pam_unix.so", "auth required pam_google_authenticator.so")
-        local ask, questions = answers("11223344")
+        local ask, questions = remote.answers("11223344")
         assert.are.equal("root\n", who("coded", { password = "the-password", ask = ask, name = "db" }))
         assert.are.same({ {
             kind = "prompt", host = "db", subject = "", text = "db: one more answer for coded@h1 (a code?): ",
             detail = "", echo = false, attempt = 1,
         } }, questions)
-        ask, questions = answers("the-password", "55667788")
+        ask, questions = remote.answers("the-password", "55667788")
         assert.are.equal("root\n", who("coded", { ask = ask }))
         assert.are.same({ "password", "prompt" }, { questions[1].kind, questions[2].kind })
         -- What is shared is the password.
         authenticate("h1", "auth required pam_unix.so")
-        assert.are.equal("root\n", who("coded", { ask = answers() }))
+        assert.are.equal("root\n", who("coded", { ask = remote.answers() }))
     end)
 
     it("becomes any user, in any way", function()
@@ -241,7 +233,7 @@ describe("sudo", function()
         ctx:close()
         -- It is the target's password that is asked for.
         configure("h1", "Defaults targetpw")
-        local ask, questions = answers("orrery-lab")
+        local ask, questions = remote.answers("orrery-lab")
         assert.are.equal("pwuser\n", who("pwuser", { user = "pwuser", ask = ask, share = false }, "h1") )
         assert.are.equal(0, #questions) -- oneself needs none
     end)
@@ -309,7 +301,7 @@ describe("sudo", function()
     end)
 
     it("asks once for a user on many hosts", function()
-        local ask, questions = answers("sesame-1", "orrery-lab")
+        local ask, questions = remote.answers("sesame-1", "orrery-lab")
         local users = orrery.map({ "h1", "h2", "h1", "h2", "h1", "h2" }, function(host)
             return who("pwuser", { ask = ask }, host)
         end)
@@ -317,7 +309,7 @@ describe("sudo", function()
         assert.are.equal(2, #questions)
         assert.are.equal("root\n", who("pwuser", { ask = ask }, "h2"))
         assert.are.equal(2, #questions)
-        ask, questions = answers("orrery-lab", "orrery-lab")
+        ask, questions = remote.answers("orrery-lab", "orrery-lab")
         assert.are.equal("root\n", who("pwuser", { ask = ask, share = false }, "h1"))
         assert.are.equal("root\n", who("pwuser", { ask = ask, share = false }, "h2"))
         assert.are.equal(2, #questions)
