@@ -75,7 +75,10 @@ pump_in(struct pump *p, bool *ended)
     *ended = n == 0;
     if (n != 0)
         assert_int_equal(n, -EAGAIN);
-    assert_int_equal(p->t->ops->read_err(p->t, data, sizeof p->data), *ended ? 0 : -EAGAIN);
+    n = p->t->ops->read_err(p->t, data, sizeof p->data);
+    if (n > 0)
+        fail_msg("on stderr: %.*s", (int)n, (char *)data);
+    assert_int_equal(n, *ended ? 0 : -EAGAIN);
 }
 
 /* Takes the transport, whose command is `cat` or does as much. */

@@ -162,8 +162,9 @@ sshd_start(const char *lines)
     write_file(path("config"),
         "%s\nPort %s\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n"
         "AuthorizedKeysFile %s/authorized\nPermitRootLogin yes\nMaxAuthTries 20\n"
+        "SetEnv HOME=%s\n" /* no .bashrc of whoever runs the tests */
         "%s%s\n",
-        lines, lab.port, lab.dir, strstr(lines, "MaxStartups") ? "" : "MaxStartups 100\n",
+        lines, lab.port, lab.dir, lab.dir, strstr(lines, "MaxStartups") ? "" : "MaxStartups 100\n",
         strstr(lines, "HostKey") ? "" : first_line(path("hostkey_line")));
     lab.sshd = fork();
     if (lab.sshd == 0) {
@@ -288,7 +289,9 @@ read_all(struct transport *t, struct buf *out, struct buf *error)
             buf_commit(error, (size_t)n);
         if (t->ops->wants_write(t))
             p.events |= POLLOUT;
-        assert_true(poll(&p, 1, 20000) == 1);
+        if (poll(&p, 1, 20000) != 1)
+            fail_msg("stalled after %zu bytes, the last: %.*s", buf_len(out), (int)buf_len(out),
+                (char *)buf_head(out));
         if (p.revents & POLLOUT)
             t->ops->flush(t);
     }
