@@ -100,7 +100,7 @@ end
 
 ---@param opts table
 ---@param path string
----@return orrery.play.Settings
+---@return orrery.play.RunSettings
 function M.settings(opts, path)
     check_options(opts)
     return {

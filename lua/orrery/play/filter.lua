@@ -4,6 +4,7 @@
 -- and that what it stands in has }.
 
 local Error = require "orrery.error"
+local tags = require "orrery.play.tags"
 
 local M = {}
 
@@ -21,39 +22,7 @@ local M = {}
 ---@field ending? boolean no step of the play is left, only what comes at its end
 ---@field text? string as the user wrote it
 
---- A set of tags.
----@param ... nil|string|string[]|table<string, true>
----@return table<string, true>
-function M.set(...)
-    local set = {}
-    for i = 1, select("#", ...) do
-        local tags = select(i, ...)
-        if type(tags) == "string" then set[tags] = true end
-        for key, value in pairs(type(tags) == "table" and tags or {}) do
-            set[type(key) == "number" and value or key] = true
-        end
-    end
-    return set
-end
-
-local function meets(set, tags)
-    for tag in pairs(tags or {}) do
-        if set[tag] then return true end
-    end
-    return false
-end
-
---- Whether something with these tags is wanted.
----@param only? table<string, true> --tags; nil: all
----@param skip? table<string, true> --skip-tags
----@param tags? table<string, true>
----@return boolean
-function M.wanted(only, skip, tags)
-    tags = tags or {}
-    if skip and meets(skip, tags) then return false end
-    if only and next(only) then return tags.always == true or meets(only, tags) end
-    return not tags.never
-end
+M.set, M.wanted = tags.set, tags.wanted
 
 --- Reads where to start: "3.2", "install nginx", "2:3.2".
 ---@param text string

@@ -5,11 +5,11 @@ local Error = require "orrery.error"
 local M = {}
 
 ---@class orrery.play.Hosts
----@field package settings orrery.play.Settings
+---@field package settings orrery.play.RunSettings
 local Hosts = {}
 Hosts.__index = Hosts
 
----@param settings orrery.play.Settings
+---@param settings orrery.play.RunSettings
 ---@return orrery.play.Hosts
 function M.open(settings)
     return setmetatable({ settings = settings }, Hosts)

@@ -13,8 +13,18 @@ local session = require "orrery.play.session"
 
 local M = { play = plays.play }
 
+--- Makes an `h`, with resources as methods, out of a context: without a play.
+---@param ctx orrery.Context
+---@param opts? orrery.play.HostOptions
+---@return orrery.play.Host
+function M.host(ctx, opts) return require("orrery.play.host").new(ctx, opts) end
+
+--- Finds what a playbook uses: play.resource.define, play.fail.
+M.resource = require "orrery.play.resource"
+M.fail = M.resource.fail
+
 --- Sets what the run is like, where the command line does not say: { inventory = { "hosts.ini" }, forks = 20 ... }.
----@param settings orrery.play.Settings
+---@param settings orrery.play.RunSettings
 ---Raises "argument" when a play has begun already; "option".
 function M.configure(settings)
     session.configure(require("orrery.play.settings").check(settings), true)
@@ -37,10 +47,10 @@ end
 ---@param h table
 function M.flush_handlers(h) h:flush_handlers() end
 
--- orrery.play.resource, orrery.play.template ...: read when they are used.
+-- orrery.play.schema, orrery.play.template ...: read when they are used.
 return setmetatable(M, {
     __index = function(_, name)
-        local PARTS = { resource = true, schema = true, template = true, facts = true, inventory = true, vault = true }
+        local PARTS = { schema = true, template = true, facts = true, inventory = true, vault = true }
         if type(name) ~= "string" or not PARTS[name] then return nil end
         return require(name == "vault" and "orrery.vault" or "orrery.play." .. name)
     end,

@@ -9,11 +9,12 @@ local Error = require "orrery.error"
 local filter = require "orrery.play.filter"
 local once = require "orrery.play.once"
 local record = require "orrery.play.record"
+local sys = require "orrery.sys"
 local tally = require "orrery.play.tally"
 
 local M = {}
 
----@class orrery.play.Settings
+---@class orrery.play.RunSettings
 ---@field playbook? string path of the script
 ---@field inventory? string[] files
 ---@field vars? table<string, any> --var, above all others
@@ -36,7 +37,7 @@ local M = {}
 ---@field confirm? fun(step: orrery.play.StepInfo): boolean
 
 ---@class orrery.play.Session
----@field settings orrery.play.Settings
+---@field settings orrery.play.RunSettings
 ---@field plays integer how many began
 ---@field out table<string, string> hosts that take no part any more, and why
 ---@field tally orrery.play.Tally
@@ -51,20 +52,6 @@ Session.__index = Session
 
 ---@type orrery.play.Session?
 local current
-
-local ffi = require "ffi" -- of the controller; agents have none
-pcall(ffi.cdef, [[
-    typedef struct { long seconds, nanoseconds; } orrery_timespec;
-    int clock_gettime(int clock, orrery_timespec *now);
-]])
-local timespec = ffi.new "orrery_timespec"
-
---- The time of an event.
----@return number seconds since the epoch
-function M.time()
-    ffi.C.clock_gettime(0, timespec)
-    return tonumber(timespec.seconds) + tonumber(timespec.nanoseconds) / 1e9
-end
 
 -- Events --------------------------------------------------------------------------------------------
 
@@ -91,7 +78,7 @@ end
 ---@param event table taken
 function Session:emit(event)
     event = scrubbed(event)
-    event.time = event.time or M.time()
+    event.time = event.time or sys.time()
     self.record:event(event)
     self.tally:event(event)
     show(self, event)
@@ -100,7 +87,7 @@ end
 --- Something that only the record is told of.
 ---@param event table taken
 function Session:note(event)
-    event.time = M.time()
+    event.time = sys.time()
     self.record:event(scrubbed(event))
 end
 
@@ -156,7 +143,7 @@ end
 local function playbook_path(settings)
     local path = settings.playbook
     if not path or path == "-" then return nil end
-    local cwd = require("orrery.sys").readlink "/proc/self/cwd" or os.getenv "PWD" or "/"
+    local cwd = sys.readlink "/proc/self/cwd" or os.getenv "PWD" or "/"
     return record.absolute(path, cwd)
 end
 
@@ -192,7 +179,7 @@ local function preload_once(self)
 end
 
 --- A run that is to begin.
----@param settings orrery.play.Settings
+---@param settings orrery.play.RunSettings
 ---@return orrery.play.Session
 function M.new(settings)
     local self = setmetatable({
@@ -261,7 +248,7 @@ end
 local settings = {}
 
 --- Sets what the run that is to begin is like; what is given already by the command stays.
----@param more orrery.play.Settings
+---@param more orrery.play.RunSettings
 ---@param weak? boolean what is set already wins
 function M.configure(more, weak)
     if current and not current.finished then

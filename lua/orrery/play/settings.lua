@@ -35,7 +35,7 @@ end
 
 --- Settings as a run takes them.
 ---@param settings table
----@return orrery.play.Settings
+---@return orrery.play.RunSettings
 ---Raises "option".
 function M.check(settings)
     local checked = options.check("play.configure", settings, M.schema)
