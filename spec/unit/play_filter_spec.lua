@@ -96,7 +96,7 @@ describe("a starting point", function()
 
     it("may be inside of what holds steps, which is entered to look", function()
         local holder = step("2", "task")
-        holder.holds = true
+        holder.holds = "task"
         local gate = filter.gate { start = filter.point "2.2" }
         assert.are.same({ "task", "y", "z" }, through(gate, 1,
             { step("1", "a"), holder, step("2.1", "x"), step("2.2", "y"), step("3", "z") }))

@@ -2,65 +2,45 @@
 local leak = require "spec.support.leak"
 local orrery = require "orrery"
 local Error = require "orrery.error"
+local host = require "orrery.play.host"
+local play = require "orrery.play"
+local session = require "orrery.play.session"
 
 leak.guard()
 
 describe("plays", function()
-    local session, play, real_host, events, opened
+    local events, opened
 
-    -- An `h` whose steps are functions of the spec's: h:step(name, fn).
-    local FakeHost = {}
-    FakeHost.__index = FakeHost
-
-    local function run_step(h, name, opts, fn)
-        h.steps = h.steps + 1
-        local id = tostring(h.steps)
-        local info = { id = id, name = name, tags = opts.tags, host = h.name }
-        local why = h.gate:skips(info, opts.holds)
-        local function say(event)
-            event.host, event.step, event.name, event.handler = h.name, id, name, opts.handler
-            h.emit(event)
-        end
-        say { event = "step_start", nth = h.gate:count(name) }
-        if why then
-            say { event = "step_end", status = "skipped" }
-            return { changed = false, skipped = true }
-        end
-        local ok, err = pcall(fn or function() end, h)
-        say { event = "step_end", status = ok and "ok" or "failed", resource = opts.holds and "task" or nil }
-        if not ok then error(err, 0) end
-        if opts.notify then h.notify_fn(opts.notify) end
-        return { changed = true }
-    end
-
-    function FakeHost:step(name, opts, fn)
+    -- h:step(name, [options,] fn): a step that is a function of the spec's.
+    local function step(h, name, opts, fn)
         if type(opts) == "function" then opts, fn = {}, opts end
-        return run_step(self, name, opts or {}, fn)
-    end
-
-    function FakeHost:task(name, opts, fn)
-        opts.holds = true
-        return run_step(self, name, opts, fn)
+        opts = opts or {}
+        local info = { id = host.next_id(h), resource = "step", title = name, modifiers = opts }
+        local function say(event)
+            event.host, event.step, event.name, event.resource = h.name, info.id, name, "step"
+            h.sink(event)
+        end
+        return host.conduct(h, info, function()
+            say { event = "step_start", notify = opts.notify }
+            local ok, err = pcall(fn or function() end, h)
+            if not ok then
+                say { event = "step_end", status = "failed" }
+                error(err, 0)
+            end
+            say { event = "step_end", status = "changed", notify = opts.notify }
+            return { changed = true, value = err }
+        end)
     end
 
     before_each(function()
-        session, play = require "orrery.play.session", require "orrery.play"
-        real_host = package.loaded["orrery.play.host"]
-        package.loaded["orrery.play.host"] = {
-            new = function(f)
-                return setmetatable({
-                    name = f.name, vars = f.vars, gate = f.gate, emit = f.emit, notify_fn = f.notify, steps = 0,
-                    flush_handlers = f.flush, context = f.context,
-                }, FakeHost)
-            end,
-        }
+        host.Host.step = step
         session.reset()
         events, opened = {}, {}
     end)
 
     after_each(function()
         session.reset()
-        package.loaded["orrery.play.host"] = real_host
+        host.Host.step = nil
     end)
 
     local function configure(settings)
@@ -106,7 +86,7 @@ describe("plays", function()
 
     it("open each host once in a run", function()
         configure {}
-        for _ = 1, 2 do play.play { hosts = { "a", "b" }, run = function(h) h.context() end } end
+        for _ = 1, 2 do play.play { hosts = { "a", "b" }, run = function() end } end
         assert.are.same({ "a", "b" }, opened)
     end)
 
@@ -183,7 +163,8 @@ describe("plays", function()
         assert.are.equal("partial", err.code)
         assert.are.equal("play 'p' was stopped: 2 of 5 hosts failed, and 1 may: a: no a; c: no c", err.message)
         assert.are.same({ "stopped" }, said("play_end", "status"))
-        assert.are.same({ "play 'p': 2 of 5 hosts failed, and 1 may: no further host is begun" }, said("message", "text"))
+        assert.are.same({ "play 'p': 2 of 5 hosts failed, and 1 may: no further host is begun" },
+            said("message", "text"))
         assert.are.equal(2, session.current():finish(err))
     end)
 
@@ -212,7 +193,7 @@ describe("plays", function()
             handlers = { restart = function(h) ran[#ran + 1] = "restart " .. h.name end },
             run = function(h)
                 if h.name == "a" then
-                    h:step("x", { notify = "restart" })
+                    h:step("x", { notify = { "restart" } })
                     h:step("y", { notify = { "restart" } })
                 end
                 ran[#ran + 1] = "end " .. h.name
@@ -229,7 +210,7 @@ describe("plays", function()
         play.play {
             hosts = { "a" }, handlers = { restart = function() ran[#ran + 1] = "restart" end },
             run = function(h)
-                h:step("x", { notify = "restart" })
+                h:step("x", { notify = { "restart" } })
                 play.flush_handlers(h)
                 ran[#ran + 1] = "after"
             end,
@@ -245,7 +226,7 @@ describe("plays", function()
                 hosts = { "a" }, force_handlers = forced, max_failures = 1,
                 handlers = { restart = function() ran[#ran + 1] = "restart" end },
                 run = function(h)
-                    h:step("x", { notify = "restart" })
+                    h:step("x", { notify = { "restart" } })
                     error("no", 0)
                 end,
             })
@@ -277,7 +258,8 @@ describe("plays", function()
     it("refuse what they do not know, and what is wrong", function()
         configure {}
         local function run() end
-        assert.matches("unknown option 'host'; did you mean 'hosts'", failure(play.play, { host = "a", run = run }).message)
+        assert.matches("unknown option 'host'; did you mean 'hosts'",
+            failure(play.play, { host = "a", run = run }).message)
         assert.matches("option 'hosts' is missing", failure(play.play, { run = run }).message)
         assert.matches("'serial'", failure(play.play, { hosts = { "a" }, run = run, serial = "x" }).message)
         assert.matches("'max_failures'", failure(play.play, { hosts = { "a" }, run = run, max_failures = -1 }).message)
@@ -285,8 +267,8 @@ describe("plays", function()
 
     it("are listed without being run", function()
         configure { list = "tasks", tags = { "web" } }
-        local out, write = {}, io.stdout
-        io.stdout = { write = function(_, ...) for _, text in ipairs { ... } do out[#out + 1] = text end end }
+        local out, listing = {}, require "orrery.play.listing"
+        listing.write = function(text) out[#out + 1] = text end
         local ok, err = pcall(play.play, {
             name = "p", hosts = { "a", "b" }, tags = "web", handlers = { restart = function() end },
             run = function(h)
@@ -296,7 +278,7 @@ describe("plays", function()
                 if r.size > 3 then h:never {} end
             end,
         })
-        io.stdout = write
+        listing.write = nil
         assert.is_true(ok, tostring(err))
         local text = table.concat(out)
         assert.matches("^play 1: p %(2 hosts%)  %[web%]\n    file /x %(file%)  %[web%]\n    t  %[db, web%]\n"

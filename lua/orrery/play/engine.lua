@@ -6,6 +6,7 @@ local env = require "orrery.play.env"
 local Error = require "orrery.error"
 local resource = require "orrery.play.resource"
 local sched = require "orrery.sched"
+local tags = require "orrery.play.tags"
 
 local M = {}
 
@@ -42,6 +43,8 @@ local MOST_DIFF = 256 * 1024 -- bytes of a text in a diff; more says nothing to 
 ---@field facts table
 ---@field results orrery.play.Result[] of the steps before it, for `when`
 ---@field scrub fun(value: any): any takes secrets out
+---@field tags? string[] of what it stands in
+---@field skip? string why it does not run, whatever it says itself
 
 local function secrets() return package.loaded["orrery.secret"] end
 
@@ -171,6 +174,11 @@ local function title(step)
     return m.title or m.name or step.definition.options.name and step.options.name or nil, name
 end
 
+--- What a step is called.
+---@param step orrery.play.Step
+---@return string? title nil where it has no name
+function M.title(step) return (title(step)) end
+
 local function described(step)
     local called, kind = title(step)
     return called and ("%s '%s'"):format(kind, M.scrub(tostring(called))) or kind
@@ -217,23 +225,13 @@ local function skip(step, why)
     return result
 end
 
-local function has_any(list, wanted)
-    for _, each in ipairs(list or {}) do
-        for _, tag in ipairs(wanted or {}) do
-            if each == tag then return true end
-        end
-    end
-    return false
-end
+local function set_or_nil(list) return list and tags.set(list) or nil end
 
 -- Why the run does not want this step; nil: it does.
 local function unwanted(step, settings)
-    local tags = step.modifiers.tags
-    if has_any(tags, settings.skip_tags) then return "its tags are skipped" end
-    if settings.tags and not has_any(tags, settings.tags) and not has_any(tags, { "always" })
-        and not has_any(step.tags, settings.tags) then
-        return "its tags were not asked for"
-    end
+    if step.skip then return step.skip end
+    local all = tags.set(step.modifiers.tags, step.tags)
+    if not tags.wanted(set_or_nil(settings.tags), set_or_nil(settings.skip_tags), all) then return "its tags" end
     if step.modifiers.when ~= nil and not asked(step.modifiers.when, step.results, step.facts) then
         return "its condition does not hold"
     end

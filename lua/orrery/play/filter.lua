@@ -12,7 +12,9 @@ local M = {}
 ---@field id string
 ---@field name string
 ---@field resource? string
----@field tags? table<string, true>
+---@field tags? table<string, true> all that it has, and that what it stands in has
+---@field own? table<string, true> those that it has itself
+---@field host? string
 
 ---@class orrery.play.StartPoint where a host goes on
 ---@field play? integer the play; nil: whichever has the step
@@ -88,18 +90,25 @@ function Gate:is_start(step)
     return step.id == start.id
 end
 
---- What comes next, in the order in which the host gets there. A step that holds others (a task) is asked about
---- before those.
+-- Where somebody chose tags, what is in a holder without any of its own may have them.
+local function tags_forbid(gate, step, how)
+    local inside = how and gate.only and next(gate.only) and not next(step.own or {})
+    if inside then return not M.wanted(step.tags or {}, gate.skip, M.set(step.tags, "always")) end
+    return not M.wanted(gate.only, gate.skip, step.tags)
+end
+
+--- What comes next, in the order in which the host gets there. A step that holds others is asked about before those.
 ---@param step orrery.play.StepInfo
----@param holds? boolean it holds steps: until the start is reached it is entered, to look inside
+---@param how? "task"|"batch" it holds steps. A task is entered until the start is reached, to look for it inside; a
+---batch is not, as nobody here sees inside
 ---@return nil|"start"|"tags"|"step" why it does not run
-function Gate:skips(step, holds)
+function Gate:skips(step, how)
     self.seen[step.name] = (self.seen[step.name] or 0) + 1
     if self.start then
-        if not self:is_start(step) then return not holds and "start" or nil end
+        if not self:is_start(step) then return how ~= "task" and "start" or nil end
         self.start = nil
     end
-    if not M.wanted(self.only, self.skip, step.tags) then return "tags" end
+    if tags_forbid(self, step, how) then return "tags" end
     if self.confirm and not self.confirm(step) then return "step" end
 end
 

@@ -1,9 +1,10 @@
 --- What a record says about where each host stands, line by line: so that a run which failed, was stopped, or was
 --- killed can be gone on with.
 --
--- The lines are events, and four kinds that only a record has:
+-- The lines are events, and some that only a record has:
 --   begin  { version, inventory, failed, before }: the head; `before` is what was open when the run began
 --   notify { play, host, handler }, paid { play, host, handler }: a handler is owed; it has run
+--   at     { play, host, step, name, nth }: a step begins that can be gone on from
 --   ending { play, host }: all steps are done, and handlers come
 --   once   { play, name }: something that is done once in a play was done
 --   end    { complete }: the playbook came to its end
@@ -28,13 +29,14 @@ local M = {}
 ---@field once table<string, table<string, true>> by play's name
 ---@field complete boolean
 ---@field lines integer
+---@field package under table<string, table<string, table>> steps under way that would owe handlers, by host
 local History = {}
 History.__index = History
 
 ---@return orrery.play.History
 function M.new()
     return setmetatable({
-        head = {}, plays = {}, last = 0, hosts = {}, owed = {}, once = {}, complete = false, lines = 0,
+        head = {}, plays = {}, last = 0, hosts = {}, owed = {}, once = {}, complete = false, lines = 0, under = {},
     }, History)
 end
 
@@ -57,10 +59,21 @@ function on.play_start(self, line)
     end
 end
 
-function on.step_start(self, line)
+function on.at(self, line)
     local at = self.hosts[line.host]
-    if not at or line.handler or not line.nth then return end
+    if at and at.ending and at.play == line.play then return end
     self.hosts[line.host] = { play = line.play, id = line.step, name = line.name, nth = line.nth }
+end
+
+-- A step says when it begins what it would owe. Where its end is missing, that is taken for granted.
+function on.step_start(self, line)
+    if not line.notify then return end
+    self.under[line.host] = self.under[line.host] or {}
+    self.under[line.host][line.step] = line
+end
+
+function on.step_end(self, line)
+    if self.under[line.host] then self.under[line.host][line.step] = nil end
 end
 
 function on.ending(self, line) self.hosts[line.host] = { play = line.play, ending = true } end
@@ -112,6 +125,18 @@ function History:add(line)
     self.lines = self.lines + 1
     local handle = on[line.event]
     if handle then handle(self, line) end
+end
+
+--- The record has no more lines.
+function History:ends()
+    for _, steps in pairs(self.under) do
+        for _, line in pairs(steps) do
+            for _, name in ipairs(line.notify) do
+                on.notify(self, { play = line.play, host = line.host, handler = name })
+            end
+        end
+    end
+    self.under = {}
 end
 
 local function unfinished(self, at)

@@ -79,7 +79,7 @@ local function pack(...) return { n = select("#", ...), ... } end
 local function ask(h, request, at)
     local inbox = receiver.receiver()
     request.sender = inbox:sender()
-    request.settings = h.settings
+    request.settings, request.tags = h.settings, h.tags or nil
     request.common = { host = h.name, play = h.play or nil }
     local reader = follow(h, inbox)
     local answer = pack(pcall(call, h, request))
@@ -93,6 +93,27 @@ local function next_id(h)
     local scope = h.scope
     scope.count = scope.count + 1
     return scope.prefix .. scope.count
+end
+M.next_id = next_id
+
+---@class orrery.play.StepCall what the runner of plays gets to know of a step that is to be performed
+---@field id string
+---@field resource string
+---@field title? string
+---@field modifiers table
+---@field options? table of the resource
+---@field how? "task"|"batch" it holds steps
+---@field at? string
+
+--- Performs a step, or whatever the runner of plays does in its stead: it decides whether, where and how often.
+---@param h orrery.play.Host
+---@param info orrery.play.StepCall
+---@param perform fun(): any
+---@return any ... what perform returns
+function M.conduct(h, info, perform)
+    local conductor = h.conductor
+    if not conductor then return perform() end
+    return conductor:step(h, info, perform)
 end
 
 local function entry(definition, given, at)
@@ -111,9 +132,11 @@ local function one(h, definition, given)
     if type(given) ~= "table" then
         Error.raise { code = "argument", at = at, message = ("h:%s takes a table of options"):format(definition.name) }
     end
-    engine.step(definition, given, at)
-    local response = ask(h, { id = next_id(h), single = true, steps = { entry(definition, given, at) } }, at)
-    return response.results[1]
+    local info, id = engine.step(definition, given, at), next_id(h)
+    info.id, info.resource, info.title = id, definition.name, engine.title(info)
+    return M.conduct(h, info, function()
+        return ask(h, { id = id, single = true, steps = { entry(definition, given, at) } }, at).results[1]
+    end)
 end
 
 --- Brings a list of resources about, in one message. It ends at the first that fails.
@@ -122,17 +145,19 @@ end
 ---Raises what went wrong; `results` of the error has those of the steps before.
 function Host:apply(list)
     local at = Error.at()
-    local steps = {}
+    local steps, infos, id = {}, {}, next_id(self)
     for i, each in ipairs(list) do
         local given = {}
         for key, value in pairs(each) do
             if key ~= 1 then given[key] = value end
         end
         local definition = resource.find(each[1]) or resource.unknown(each[1], at)
-        engine.step(definition, given, at)
-        steps[i] = entry(definition, given, at)
+        local info = engine.step(definition, given, at)
+        info.id, info.resource, info.title = ("%s.%d"):format(id, i), definition.name, engine.title(info)
+        steps[i], infos[i] = entry(definition, given, at), info
     end
-    return ask(self, { id = next_id(self), steps = steps }, at).results
+    if self.conductor then self.conductor:list(self, infos, steps) end
+    return ask(self, { id = id, steps = steps }, at).results
 end
 
 local function drop_response(_, ...) return ... end
@@ -141,8 +166,10 @@ local function drop_response(_, ...) return ... end
 ---@param fn fun(h: orrery.play.TargetHost): any
 ---@return any ... what it returns
 function Host:batch(fn)
-    local at = Error.at()
-    return drop_response(ask(self, { id = next_id(self), batch = fn, vars = self.vars }, at))
+    local info = { id = next_id(self), resource = "batch", modifiers = {}, how = "batch", at = Error.at() }
+    return M.conduct(self, info, function()
+        return drop_response(ask(self, { id = info.id, batch = fn, vars = self.vars }, info.at))
+    end)
 end
 
 --- Says something in the view.
@@ -194,6 +221,7 @@ local MT = { __index = index }
 ---@field settings? orrery.play.Settings
 ---@field sink? fun(event: table) gets every event; must not raise
 ---@field play? integer for events
+---@field conductor? orrery.play.Conductor who decides about steps
 
 local function ignore() end
 
@@ -206,6 +234,7 @@ function M.new(ctx, opts)
     return setmetatable({
         ctx = ctx, name = opts.name or ctx.name, vars = opts.vars or {}, settings = opts.settings or {},
         sink = opts.sink or ignore, play = opts.play or false, scope = { prefix = "", count = 0 },
+        conductor = opts.conductor or false, tags = false,
     }, MT)
 end
 

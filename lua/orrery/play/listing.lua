@@ -8,6 +8,9 @@ local filter = require "orrery.play.filter"
 
 local M = {}
 
+---@type nil|fun(text: string) where it is said, if not on stdout
+M.write = nil
+
 -- A value that is not known: whatever is read of it, or called, is of the same kind, and it is no number.
 local Unknown = {}
 Unknown.__index = function() return setmetatable({}, Unknown) end
@@ -114,7 +117,8 @@ function M.play(play)
     elseif count > 0 then
         for _, line in ipairs(tasks(play)) do lines[#lines + 1] = line end
     end
-    io.stdout:write(table.concat(lines, "\n"), "\n")
+    local write = M.write or function(text) io.stdout:write(text) end
+    write(table.concat(lines, "\n") .. "\n")
     return { ok = true, hosts = play.hosts, results = setmetatable({}, { __index = unknown }), failed = {} }
 end
 

@@ -1,14 +1,16 @@
 --- Runs plays: batches of hosts, a task for each host, handlers at its end.
 
 local batches = require "orrery.play.batches"
+local conductors = require "orrery.play.conductor"
 local connections = require "orrery.play.connections"
 local core = require "orrery.core"
 local Error = require "orrery.error"
-local filter = require "orrery.play.filter"
 local handlers = require "orrery.play.handlers"
+local host = require "orrery.play.host"
 local options = require "orrery.options"
 local parallel = require "orrery.parallel"
 local session = require "orrery.play.session"
+local task = require "orrery.play.task"
 
 local M = {}
 
@@ -68,10 +70,19 @@ local PLAY = {
 ---@field failed table<string, orrery.Error>
 ---@field failures integer
 ---@field stopped? string why no further host is begun
+---@field h table<string, orrery.play.Host>
 local Play = {}
 Play.__index = Play
 
 -- One host ------------------------------------------------------------------------------------------
+
+-- An error as events have it.
+local function shown(err)
+    return {
+        code = err.code, message = tostring(err.message), at = err.at, context = err.context, route = err.route,
+        step = err.step, traceback = type(err.traceback) == "string" and err.traceback or nil,
+    }
+end
 
 function Play:emit(event)
     event.play = self.number
@@ -90,92 +101,83 @@ function Play:vars(name)
     return vars
 end
 
---- Notes that a handler is owed, before anything else happens.
-function Play:notify(run, names)
-    for _, handler in ipairs(type(names) == "table" and names or { names }) do
-        if run.pending:notify(handler) then
-            self.session:note { event = "notify", play = self.number, host = run.name, handler = handler }
-        end
-    end
-end
-
-function Play:flush(run)
-    if run.gate:seeking() then return end
-    run.pending:flush(function(name, fn)
-        local r = run.h:task(name, { handler = true, tags = { "always" } }, function() fn(run.h) end)
-        local skipped = type(r) == "table" and r.skipped
-        if not self.session.settings.check and not skipped then
-            self.session:note { event = "paid", play = self.number, host = run.name, handler = name }
-        end
+--- Runs the handlers that a host owes.
+---@param conductor orrery.play.Conductor
+---@param h orrery.play.Host
+function Play:flush(conductor, h)
+    if conductor.gate:seeking() or conductor.in_handler then return end
+    conductor.in_handler = true
+    local ok, err = pcall(conductor.pending.flush, conductor.pending, function(name, fn)
+        local result = task.run(h, name, { handler = true, tags = { "always" } }, fn)
+        if self.session.settings.check or result.skipped then return end
+        self.session:note { event = "paid", play = self.number, host = conductor.name, handler = name }
     end)
+    conductor.in_handler = false
+    if not ok then error(err, 0) end
 end
 
 -- What an earlier run left to be done at the end.
-function Play:owed(run)
+function Play:owed(conductor)
     local names = {}
-    for _, name in ipairs(self.session:owed(self.name, run.name)) do
-        if self.handlers.by_name[name] then
-            self:notify(run, name)
-            names[#names + 1] = name
-        end
+    for _, name in ipairs(self.session:owed(self.name, conductor.name)) do
+        if self.handlers.by_name[name] then names[#names + 1] = name end
     end
     if #names == 0 then return end
+    conductor:notify(names)
     self:emit {
-        event = "message", host = run.name, level = "info",
+        event = "message", host = conductor.name, level = "info",
         text = "handlers that an earlier run owes: " .. table.concat(names, ", "),
     }
 end
 
-local function make_host(self, run)
+local function make_host(self, conductor, ctx)
     local settings = self.session.settings
-    return require("orrery.play.host").new {
-        name = run.name, vars = self:vars(run.name), play = self.number, session = self.session,
-        context = function(as)
-            local become = as
-            if become == nil then become = self.spec.become end
-            return self.session.connections:as(run.name, become)
-        end,
-        emit = function(event) self:emit(event) end,
-        gate = run.gate, tags = filter.set(self.spec.tags),
-        notify = function(names) self:notify(run, names) end,
-        flush = function() self:flush(run) end,
-        settings = settings, owner = self,
-    }
+    local h = host.new(ctx, {
+        name = conductor.name, vars = self:vars(conductor.name), play = self.number, conductor = conductor,
+        settings = {
+            check = settings.check or false, diff = settings.diff or false, tags = settings.tags,
+            skip_tags = settings.skip_tags,
+        },
+        sink = function(event) conductor:event(event) end,
+    })
+    local tags = self.spec.tags
+    h.tags = type(tags) == "string" and { tags } or tags or false
+    return h
 end
 
-function Play:host_steps(run)
-    local gate = run.gate
-    -- One that is to start further on need not be there before it has something to do.
-    if not gate:seeking() then self.session.connections:as(run.name, self.spec.become) end
-    run.h = make_host(self, run)
-    self:owed(run)
-    self.results[run.name] = self.spec.run(run.h)
-    gate:ends(self.number)
-    self.session:note { event = "ending", play = self.number, host = run.name }
-    self:flush(run)
+function Play:host_steps(conductor)
+    local ctx = self.session.connections:as(conductor.name, self.spec.become)
+    local h = make_host(self, conductor, ctx)
+    self.h[conductor.name] = h
+    self:owed(conductor)
+    self.results[conductor.name] = self.spec.run(h)
+    conductor.gate:ends(self.number)
+    self.session:note { event = "ending", play = self.number, host = conductor.name }
+    self:flush(conductor, h)
 end
 
-local function how_ended(self, run, err)
+local function how_ended(self, conductor, err)
     if err.code == "interrupted" or err.code == "cancelled" then return "cancelled" end
-    if err.unreachable or not self.session.connections:alive(run.name) then return "lost" end
+    if err.unreachable or not self.session.connections:alive(conductor.name) then return "lost" end
     return "failed"
 end
 
-local function force(self, run)
-    if not (self.spec.force_handlers or self.session.settings.force_handlers) or not run.h then return end
-    pcall(self.flush, self, run) -- what fails now says so as a step, and the host has failed anyway
+local function force(self, conductor)
+    local h = self.h[conductor.name]
+    if not h or not (self.spec.force_handlers or self.session.settings.force_handlers) then return end
+    pcall(self.flush, self, conductor, h) -- what fails now says so as a step, and the host has failed anyway
 end
 
-function Play:host_failed(run, err)
-    local status = how_ended(self, run, err)
-    if status == "failed" then force(self, run) end
-    self.failed[run.name], self.session.out[run.name] = err, status
+function Play:host_failed(conductor, err)
+    local name, status = conductor.name, how_ended(self, conductor, err)
+    if status == "failed" then force(self, conductor) else conductor:give_up() end
+    self.failed[name], self.session.out[name] = err, status
     self.failures = self.failures + 1
-    self:emit { event = "host_end", host = run.name, status = status, error = err, owed = run.pending.list }
+    self:emit { event = "host_end", host = name, status = status, error = shown(err), owed = conductor.pending.list }
+    if status == "cancelled" then error(err, 0) end
     if self.failures > self.allowed and not self.stopped then
         self:stop(("%d of %d hosts failed, and %d may"):format(self.failures, #self.hosts, self.allowed))
     end
-    if status == "cancelled" then error(err, 0) end
 end
 
 function Play:stop(why)
@@ -186,11 +188,10 @@ end
 --- All of a play on one host; runs in a task of its own.
 function Play:host(name)
     if self.stopped then return end
-    self.begun[name] = true
-    local run = { name = name, gate = self.session:gate(name), pending = self.handlers:pending() }
+    local conductor = conductors.new(self, name, self.session:gate(name))
     self:emit { event = "host_start", host = name }
-    local ok, err = xpcall(self.host_steps, Error.handler, self, run)
-    if not ok then return self:host_failed(run, err) end
+    local ok, err = xpcall(self.host_steps, Error.handler, self, conductor)
+    if not ok then return self:host_failed(conductor, err) end
     self:emit { event = "host_end", host = name, status = "ok" }
 end
 
@@ -292,7 +293,7 @@ function M.play(spec)
     run.plays = run.plays + 1
     local self = setmetatable({
         session = run, spec = spec, number = run.plays, name = spec.name or ("play %d"):format(run.plays),
-        handlers = handlers.read(spec.handlers), results = {}, failed = {}, failures = 0, begun = {},
+        handlers = handlers.read(spec.handlers), results = {}, failed = {}, failures = 0, h = {},
     }, Play)
     connections.become(spec.become)
     batches.sizes(spec.serial, 1)

@@ -18,7 +18,7 @@ local LONGEST_TEXT = 2000 -- bytes of a message or an error
 local KEPT = {
     run_start = {}, run_end = {}, play_start = {}, play_end = {}, host_start = {}, host_end = {},
     step_start = {}, step_end = { diff = true }, message = {},
-    begin = {}, notify = {}, paid = {}, ending = {}, once = {}, ["end"] = {},
+    begin = {}, at = {}, notify = {}, paid = {}, ending = {}, once = {}, ["end"] = {},
 }
 
 -- Names ---------------------------------------------------------------------------------------------
@@ -99,6 +99,7 @@ function M.read(path)
         if ok and type(value) == "table" then found:add(value) end
     end
     file:close()
+    found:ends()
     return found.lines > 0 and found or nil
 end
 

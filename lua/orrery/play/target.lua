@@ -17,7 +17,7 @@ resource.on_target = core.parent() ~= nil
 ---@class orrery.play.Request
 ---@field id string of the step, or what the ids of its steps begin with
 ---@field single? boolean the one step has the id itself
----@field steps? { [1]: string, definition?: orrery.play.Resource, module?: string, options: table, at?: string }[]
+---@field steps? { [1]: string, definition?: orrery.play.Resource, module?: string, options: table, at?: string, skip?: string }[]
 ---@field batch? fun(h: orrery.play.TargetHost): any
 ---@field settings orrery.play.Settings
 ---@field vars? table
@@ -80,7 +80,9 @@ end
 function Work:list(entries)
     for _, entry in ipairs(entries) do
         local id = self:next_id()
-        self:perform(engine.step(definition_of(entry), entry.options, entry.at), id)
+        local step = engine.step(definition_of(entry), entry.options, entry.at)
+        step.skip = entry.skip
+        self:perform(step, id)
     end
 end
 
