@@ -281,7 +281,7 @@ describe("plays", function()
         listing.write = nil
         assert.is_true(ok, tostring(err))
         local text = table.concat(out)
-        assert.matches("^play 1: p %(2 hosts%)  %[web%]\n    file /x %(file%)  %[web%]\n    t  %[db, web%]\n"
+        assert.matches("^play 1: p %(2 hosts%)  %[web%]\n    file /x  %[web%]\n    t  %[db, web%]\n"
             .. "      say %?%? %(line%)  %[db, web%]\n    app %(user%)  %[web%]\n"
             .. "    %(what follows depends on what the steps return: [^\n]+%)\n    handler: restart\n$", text)
         assert.are.same({}, opened)

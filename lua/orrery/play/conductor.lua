@@ -64,33 +64,11 @@ function Conductor:give_up()
     self.under = {}
 end
 
--- Names ---------------------------------------------------------------------------------------------
-
--- By what steps that have no name are known, in this order.
-local SUBJECTS = { "path", "dest", "names", "user", "url", "repo", "key", "argv", "cmd", "command" }
-
-local function subject(options)
-    for _, key in ipairs(SUBJECTS) do
-        local value = options[key]
-        if type(value) == "table" and type(value[1]) == "string" and not getmetatable(value) then
-            value = table.concat(value, " ", 1, math.min(#value, 3))
-        end
-        if type(value) == "string" then return value:sub(1, 80) end
-    end
-end
-
--- What a step is called where it has to be found again.
-local function name_of(info)
-    if type(info.title) == "string" then return info.title end
-    local about = subject(info.options or {})
-    return about and ("%s %s"):format(info.resource, about) or info.resource
-end
-
 --- A step as orrery.play.filter sees it.
 function Conductor:info(h, info)
     local own = info.modifiers and info.modifiers.tags
     return {
-        id = info.id, name = name_of(info), resource = info.resource, host = self.name,
+        id = info.id, name = info.title, resource = info.resource, host = self.name,
         own = tags.set(own), tags = tags.set(h.tags, own),
     }
 end

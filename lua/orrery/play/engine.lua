@@ -4,6 +4,7 @@
 
 local env = require "orrery.play.env"
 local Error = require "orrery.error"
+local naming = require "orrery.play.naming"
 local resource = require "orrery.play.resource"
 local sched = require "orrery.sched"
 local tags = require "orrery.play.tags"
@@ -174,10 +175,12 @@ local function title(step)
     return m.title or m.name or step.definition.options.name and step.options.name or nil, name
 end
 
---- What a step is called.
+--- What a step is called: as the script says, or by what it is about.
 ---@param step orrery.play.Step
----@return string? title nil where it has no name
-function M.title(step) return (title(step)) end
+---@return string
+function M.title(step)
+    return M.scrub(tostring((title(step)) or naming.of(step.definition.name, step.options)))
+end
 
 local function described(step)
     local called, kind = title(step)
@@ -261,7 +264,7 @@ end
 ---@return orrery.play.Result
 ---Raises what went wrong, with `step`, `resource`, `name` and `at`.
 function M.perform(step, settings)
-    step.scrub, step.title = M.scrub, (title(step))
+    step.scrub, step.title = M.scrub, M.title(step)
     step.begin_change = function()
         if step.modifiers.notify then step.events:flush() end -- what is changed now is owed from now on
     end

@@ -166,7 +166,7 @@ local function drop_response(_, ...) return ... end
 ---@param fn fun(h: orrery.play.TargetHost): any
 ---@return any ... what it returns
 function Host:batch(fn)
-    local info = { id = next_id(self), resource = "batch", modifiers = {}, how = "batch", at = Error.at() }
+    local info = { id = next_id(self), resource = "batch", title = "batch", modifiers = {}, how = "batch", at = Error.at() }
     return M.conduct(self, info, function()
         return drop_response(ask(self, { id = info.id, batch = fn, vars = self.vars }, info.at))
     end)

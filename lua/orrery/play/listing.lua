@@ -5,6 +5,7 @@
 -- decides by such a value, the list may end.
 
 local filter = require "orrery.play.filter"
+local naming = require "orrery.play.naming"
 
 local M = {}
 
@@ -34,7 +35,7 @@ end
 local function add(state, name, resource, tags)
     tags = filter.set(state.tags, tags)
     if not filter.wanted(state.only, state.skip, tags) then return end
-    local label = resource and resource ~= name and ("%s (%s)"):format(name, resource) or name
+    local label = resource and name:sub(1, #resource) ~= resource and ("%s (%s)"):format(name, resource) or name
     state.lines[#state.lines + 1] = ("%s%s%s"):format(("  "):rep(state.depth + 2), label, tag_text(tags))
 end
 
@@ -47,10 +48,7 @@ local function inside(state, tags, fn)
 end
 
 local function title(resource, opts)
-    if opts.name and type(opts.name) == "string" then return opts.name end
-    local what = opts.path or opts.dest or opts.names or opts.user or opts[1]
-    if type(what) == "table" then what = table.concat(what, " ") end
-    return type(what) == "string" and resource .. " " .. what or resource
+    return type(opts.name) == "string" and opts.name or naming.of(resource, opts)
 end
 
 local function list_task(state, h, name, opts, fn)
