@@ -17,6 +17,9 @@
 #include "mem.h"
 
 #define SHOW_CURSOR "\033[?25h"
+/* Of one change of the screen; ignored by a terminal that does not know it. */
+#define BEGIN "\033[?2026h"
+#define END "\033[?25l\033[?2026l"
 
 static const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
@@ -171,14 +174,21 @@ core_screen_draw(lua_State *L)
         atexit(show_cursor);
     }
     catch_signals();
+    if (in_background())
+        n[2] = 0;
+    if (n[2] > 0)
+        buf_append(&out, BEGIN, sizeof BEGIN - 1);
     if (atomic_load(&screen.drawn))
         buf_append(&out, text[0], n[0]);
     buf_append(&out, text[1], n[1]);
-    if (in_background())
-        n[2] = 0;
-    buf_append(&out, text[2], n[2]);
-    atomic_store(&screen.hidden, n[2] > 0);
+    if (n[2] > 0) {
+        buf_append(&out, text[2], n[2]);
+        buf_append(&out, END, sizeof END - 1);
+        atomic_store(&screen.hidden, true);
+    }
     put(buf_head(&out), buf_len(&out));
+    if (n[2] == 0)
+        show_cursor();
     atomic_store(&screen.drawn, n[2] > 0);
     buf_consume(&screen.undo, buf_len(&screen.undo));
     buf_append(&screen.undo, text[3], n[3]);

@@ -143,31 +143,51 @@ end
 
 -- Lines -------------------------------------------------------------------------------------------
 
-local function hosts_of(names)
+local SHORT = 40 -- columns of a terminal for the names of many hosts, where how many counts
+
+---@private
+function Plain:hosts(names, whole)
     local folded = text.flat(fold(names))
-    return #names > 1 and ("%s (%d)"):format(folded, #names) or folded
+    if #names == 1 then return folded end
+    if not whole and self.columns() then folded = width.cut(folded, SHORT) end
+    return ("%s (%d)"):format(folded, #names)
+end
+
+-- On a terminal, what is too long for a line goes on below, with a margin.
+---@private
+function Plain:wrapped(margin, shown, kind)
+    local columns = self.columns()
+    local lines = columns and width.wrap(shown, columns - #margin - 1) or { shown }
+    for _, line in ipairs(lines) do self:line(margin .. self.paint(kind or "plain", line)) end
 end
 
 ---@private
 function Plain:head(status, what, after)
-    local columns = self.columns() or 120
-    local room = math.max(16, math.min(NAME, columns - 40))
-    what = width.pad(what, math.max(room, width.of(what)))
-    return self.paint(status, width.pad(status, 9)) .. " " .. what .. "  " .. after
+    local columns = self.columns()
+    local begin = self.paint(status, width.pad(status, 9)) .. " "
+    local room = columns and math.max(16, math.min(NAME, columns - 40)) or NAME
+    local line = width.pad(what, math.max(room, width.of(what))) .. "  " .. after
+    if not columns or 10 + width.of(line) < columns then
+        self:line(begin .. line)
+        return
+    end
+    local rest = columns - 11
+    if width.of(what) > rest then what = width.cut(what, rest) end
+    self:line(begin .. what)
+    self:wrapped(MARGIN, after)
 end
 
 ---@private
 function Plain:details(lines)
-    for _, line in ipairs(lines) do
-        self:line(MARGIN .. self.paint(line.kind, line.text))
-    end
+    for _, line in ipairs(lines) do self:wrapped(MARGIN, line.text, line.kind) end
 end
 
 local BRIEF = { ok = -1, skipped = -1, changed = -1 } -- what "quiet" leaves out
 
 -- What is in the step's own line, after its name.
-local function summary(bucket, brief)
-    local e, after = bucket.event, hosts_of(bucket.names)
+---@private
+function Plain:summary(bucket, brief)
+    local e, after = bucket.event, self:hosts(bucket.names, text.IS_FAILURE[bucket.event.status])
     if e.seconds and e.status ~= "skipped" then after = after .. ", " .. text.durations(bucket.least, bucket.most) end
     if #brief == 1 then after = after .. ": " .. text.printable(brief[1]) end
     return after
@@ -179,10 +199,10 @@ function Plain:show_step(bucket)
     if self.verbosity <= (BRIEF[e.status] or -9) then return end
     local failed = text.IS_FAILURE[e.status]
     local brief = e.message and not (failed and e.error) and text.lines(e.message) or {}
-    self:line(self:head(e.status, (e.handler and "handler " or "") .. text.step_name(e), summary(bucket, brief)))
-    for i = 1, #brief > 1 and #brief or 0 do self:line(MARGIN .. text.printable(brief[i])) end
+    self:line(self:head(e.status, (e.handler and "handler " or "") .. text.step_name(e), self:summary(bucket, brief)))
+    for i = 1, #brief > 1 and #brief or 0 do self:wrapped(MARGIN, text.printable(brief[i])) end
     if failed then self:details(problem.lines(e.error or e.message, e, self.verbosity > 0)) end
-    for _, line in ipairs(failed and bucket.tail or {}) do self:line(MARGIN .. "| " .. line) end
+    for _, line in ipairs(failed and bucket.tail or {}) do self:wrapped(MARGIN, "| " .. line) end
     if self.diff then self:details(changes.lines(e.diff)) end
 end
 
@@ -192,8 +212,8 @@ function Plain:show_message(bucket)
     if self.verbosity < 0 and e.level ~= "warning" then return end
     local lines = text.lines(e.text or "")
     local status = e.level == "warning" and "warning" or "says"
-    self:line(self:head(status, text.printable(lines[1]), hosts_of(bucket.names)))
-    for i = 2, #lines do self:line(MARGIN .. text.printable(lines[i])) end
+    self:line(self:head(status, text.printable(lines[1]), self:hosts(bucket.names)))
+    for i = 2, #lines do self:wrapped(MARGIN, text.printable(lines[i])) end
 end
 
 -- Events ------------------------------------------------------------------------------------------

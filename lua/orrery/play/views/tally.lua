@@ -3,6 +3,7 @@
 -- Views keep one each, so that they do not depend on one another.
 
 local text = require "orrery.play.views.text"
+local width = require "orrery.play.views.width"
 
 local M = {}
 
@@ -46,13 +47,14 @@ local M = {}
 ---@field ended? table the event of its end
 ---@field play? orrery.play.views.Play the current one
 ---@field plays table<any, orrery.play.views.Play>
+---@field widest integer columns of the longest name of a step
 ---@field now number the time of the last event that had one
 local Tally = {}
 Tally.__index = Tally
 
 ---@return orrery.play.views.Tally
 function M.new()
-    return setmetatable({ hosts = {}, names = {}, plays = {}, now = 0 }, Tally)
+    return setmetatable({ hosts = {}, names = {}, plays = {}, now = 0, widest = 0 }, Tally)
 end
 
 ---@param name string
@@ -111,6 +113,7 @@ end
 function on.step_start(self, e)
     local host = self:host(e.host)
     local running = { step = e.step, name = text.step_name(e), since = self.now }
+    self.widest = math.max(self.widest, width.of(running.name))
     host.running[#host.running + 1], host.since, host.state = running, self.now, "running"
 end
 
