@@ -199,7 +199,7 @@ function Plain:show_step(bucket)
     if self.verbosity <= (BRIEF[e.status] or -9) then return end
     local failed = text.IS_FAILURE[e.status]
     local brief = e.message and not (failed and e.error) and text.lines(e.message) or {}
-    self:line(self:head(e.status, (e.handler and "handler " or "") .. text.step_name(e), self:summary(bucket, brief)))
+    self:head(e.status, (e.handler and "handler " or "") .. text.step_name(e), self:summary(bucket, brief))
     for i = 1, #brief > 1 and #brief or 0 do self:wrapped(MARGIN, text.printable(brief[i])) end
     if failed then self:details(problem.lines(e.error or e.message, e, self.verbosity > 0)) end
     for _, line in ipairs(failed and bucket.tail or {}) do self:wrapped(MARGIN, "| " .. line) end
@@ -212,7 +212,7 @@ function Plain:show_message(bucket)
     if self.verbosity < 0 and e.level ~= "warning" then return end
     local lines = text.lines(e.text or "")
     local status = e.level == "warning" and "warning" or "says"
-    self:line(self:head(status, text.printable(lines[1]), self:hosts(bucket.names)))
+    self:head(status, text.printable(lines[1]), self:hosts(bucket.names))
     for i = 2, #lines do self:wrapped(MARGIN, text.printable(lines[i])) end
 end
 
@@ -228,8 +228,7 @@ function on.play_start(self, e)
     self:settle(true)
     self.active = {}
     local hosts = e.hosts or {}
-    local where = #hosts == 1 and text.flat(hosts[1])
-        or #hosts == 0 and "no hosts" or ("%d hosts %s"):format(#hosts, text.flat(fold(hosts)))
+    local where = #hosts == 0 and "no hosts" or self:hosts(hosts)
     local name = e.name and e.name ~= "" and text.flat(e.name) or ("number %s"):format(tostring(e.play))
     if self.begun then self:line "" end
     self.begun = true
