@@ -1,5 +1,7 @@
 --- The views of a run, by name.
 
+local Error = require "orrery.error"
+
 local M = {}
 
 local KINDS = { "plain", "live", "json", "junit" }
@@ -16,32 +18,42 @@ function M.check(name)
     return nil, ("must be one of %s, not '%s'"):format(table.concat(KINDS, ", "), name)
 end
 
--- A line for each thing that happened, where there are no views.
-local function bare()
-    local view = {}
-    function view.event(_, e)
-        if e.event == "step_end" then
-            print(("%s: %s: %s%s"):format(e.host, e.name, e.status, e.error and ": " .. tostring(e.error.message) or ""))
-        elseif e.event == "message" then
-            print((e.host and e.host .. ": " or "") .. e.text)
-        elseif e.event == "host_end" and e.status ~= "ok" then
-            print(("%s: %s: %s"):format(e.host, e.status, e.error and tostring(e.error.message) or "?"))
-        elseif e.event == "play_start" then
-            print(("play %d: %s"):format(e.play, e.name))
-        elseif e.event == "run_end" then
-            print(("ended with status %d after %.1f s"):format(e.status, e.seconds))
-        end
+local function is_terminal() return require("orrery.cli.output").is_terminal(1) and os.getenv "TERM" ~= "dumb" end
+
+local function colour()
+    local no = os.getenv "NO_COLOR"
+    return is_terminal() and (no == nil or no == "")
+end
+
+local function write(text)
+    io.stdout:write(text)
+    io.stdout:flush()
+end
+
+-- What somebody has asked for and this build has not is an error, and not another view.
+local function view(name, settings)
+    local found, module = pcall(require, "orrery.play.views." .. name)
+    if not found then
+        Error.raise { code = "usage", message = ("orrery play: there is no view '%s': %s"):format(name, tostring(module)) }
     end
-    return view
+    return module.new(settings)
 end
 
 --- Opens the views of a run.
 ---@param kind string what check returned
----@param opts? { report?: string }
+---@param opts { report?: string, verbose?: integer, diff?: boolean, playbook?: string }
 ---@return table[]
+---Raises "usage" where a view cannot be.
 function M.open(kind, opts)
-    local _, _ = kind, opts
-    return { bare() }
+    if kind == "auto" then kind = is_terminal() and "live" or "plain" end
+    local settings = {
+        write = write, colour = colour(), verbosity = opts.verbose or 0, diff = opts.diff, playbook = opts.playbook,
+    }
+    local views = { view(kind, settings) }
+    if opts.report then
+        views[2] = view("html", { path = opts.report, diff = true, playbook = opts.playbook })
+    end
+    return views
 end
 
 return M

@@ -172,6 +172,17 @@ end
 
 local NO_RECORD = { event = function() end, close = function() end }
 
+-- The path of the script that runs, where the command does not say it.
+local function running_script()
+    local arguments = rawget(_G, "arg")
+    return type(arguments) == "table" and type(arguments[0]) == "string" and arguments[0] or nil
+end
+
+local function views_of(settings)
+    if settings.views or settings.list then return settings.views or {} end
+    return require("orrery.play.outputs").open("plain", { diff = settings.diff, playbook = settings.playbook })
+end
+
 local function preload_once(self)
     for play, names in pairs(self.settings.failed and self.history and self.history.once or {}) do
         for name in pairs(names) do self.once:done(play .. "\0" .. name, { changed = false, skipped = true }) end
@@ -182,9 +193,10 @@ end
 ---@param settings orrery.play.RunSettings
 ---@return orrery.play.Session
 function M.new(settings)
+    settings.playbook = settings.playbook or running_script()
     local self = setmetatable({
         settings = settings, plays = 0, out = {}, gates = {}, tally = tally.new(), once = once.new(),
-        throttle = once.throttle(), views = settings.views or {}, record = NO_RECORD, warnings = {}, finished = false,
+        throttle = once.throttle(), views = views_of(settings), record = NO_RECORD, warnings = {}, finished = false,
     }, Session)
     self.inventory = require("orrery.play.hosts").open(settings)
     self.connections = require("orrery.play.connections").new(self)
@@ -209,6 +221,11 @@ local function hosts_of(tallied)
     return hosts
 end
 
+--- Whether an error is that of a play which was stopped: its hosts have said why.
+---@param err any
+---@return boolean
+function M.is_stop(err) return Error.is(err) and err.play_stopped == true end
+
 --- The status of a run that has come so far.
 ---@param err? any what the script raised
 ---@return integer
@@ -217,7 +234,7 @@ function Session:status(err)
         err = Error.from(err)
         if err.code == "interrupted" then return 130 end
         -- A play that was stopped: its hosts say why.
-        if not err.play_stopped then return 1 end
+        if not M.is_stop(err) then return 1 end
     end
     local status = self.tally:status()
     return status == 0 and err ~= nil and 2 or status
@@ -259,10 +276,22 @@ function M.configure(more, weak)
     end
 end
 
+-- A program that is not the command has to say where its end is. As the Lua state closes is too late to do anything.
+local function remind(run)
+    local sentinel = newproxy(true)
+    getmetatable(sentinel).__gc = function()
+        if run.begun and not run.finished then complain "the script ended without play.finish(): there is no recap" end
+    end
+    run.sentinel = sentinel
+end
+
 --- The run of this process; it begins when it is first asked for.
 ---@return orrery.play.Session
 function M.current()
-    if not current or current.finished then current = M.new(settings) end
+    if not current or current.finished then
+        current = M.new(settings)
+        remind(current)
+    end
     return current
 end
 
