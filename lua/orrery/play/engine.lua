@@ -86,7 +86,7 @@ local function try(step, settings)
         if result.changed == nil then result.changed = plan ~= nil and not (check and plan.unknown) end
         result.unknown = plan and check and plan.unknown or nil
         result.message = result.message or plan and plan.message
-        result.diff = presentable(plan and plan.diff, settings)
+        result.diff = M.scrub(presentable(plan and plan.diff, settings))
         return result
     end, Error.handler)
     finish()
@@ -110,8 +110,8 @@ local function judge(step, ok, result)
     local m = step.modifiers
     local known = result
     if not ok then
-        known = merge({ changed = false, failed = true, error = result }, type(result.result) == "table" and result.result
-            or nil)
+        known = { changed = false, failed = true, error = result }
+        merge(known, type(result.result) == "table" and result.result or nil)
     end
     if m.failed_when ~= nil then
         local failed = asked(m.failed_when, known)

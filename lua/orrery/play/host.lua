@@ -345,10 +345,7 @@ local function index(h, key)
     if key == "user" or key == "session" or key == "owner" or key == "play" then return nil end
     local definition = resource.find(key)
     if not definition then resource.unknown(key) end
-    return function(self, given, ...)
-        if type(given) ~= "table" then given = { given, ... } end
-        return self:one(definition, given, Error.at())
-    end
+    return function(self, ...) return self:one(definition, steps.given(...), Error.at()) end
 end
 
 local MT = { __index = index }

@@ -34,7 +34,7 @@ local BUILT_IN = M.BUILT_IN
 ---@field positional? string[] options for what is given without names: h:shell "text"
 ---@field rest? string the option for all that is left of that, a list
 ---@field vars? boolean it wants the host's variables, as env.vars: those whose names are in its files
----@field more_files? fun(text: string, name: string): string[] for the controller: what a file that it takes needs besides
+---@field more_files? fun(text: string, name: string): string[] for the controller: what a file needs besides
 
 ---@type table<string, orrery.play.Resource> those that were defined in this process
 local defined = {}

@@ -74,6 +74,18 @@ local function positional(definition, given)
     return moved
 end
 
+--- What a method was called with: a table of options, or things without a name, with a table of options at the end.
+---@param ... any
+---@return table given
+function M.given(...)
+    local n, given = select("#", ...), ...
+    if n == 1 and type(given) == "table" or n == 0 then return given or {} end
+    given = { ... }
+    local named = n > 1 and type(given[n]) == "table" and table.remove(given, n)
+    for key, value in pairs(named or {}) do given[key] = value end
+    return given
+end
+
 --- The step for a resource and what was given.
 ---@param definition orrery.play.Resource
 ---@param given table left alone

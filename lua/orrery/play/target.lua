@@ -156,10 +156,9 @@ local function method(h, name)
     if Host[name] then return Host[name] end
     local definition = resource.find(name)
     if not definition then resource.unknown(name) end
-    return function(_, given, ...)
+    return function(_, ...)
         local at = Error.at()
-        if type(given) ~= "table" then given = { given, ... } end
-        local step = steps.make(definition, given, at)
+        local step = steps.make(definition, steps.given(...), at)
         for _, key in ipairs(NOT_IN_BATCH) do
             if step.modifiers[key] ~= nil then
                 local message = ("%s: option '%s' has no place inside of a batch"):format(definition.name, key)
