@@ -6,6 +6,7 @@
 
 local filter = require "orrery.play.filter"
 local naming = require "orrery.play.naming"
+local resources = require "orrery.play.resource"
 
 local M = {}
 
@@ -48,7 +49,10 @@ local function inside(state, tags, fn)
 end
 
 local function title(resource, opts)
-    return type(opts.name) == "string" and opts.name or naming.of(resource, opts)
+    local definition = resources.find(resource)
+    local own = definition and definition.options.name
+    local name = opts.title or not own and opts.name
+    return type(name) == "string" and name or naming.of(resource, opts)
 end
 
 local function list_task(state, h, name, opts, fn)

@@ -3,7 +3,7 @@
 local M = {}
 
 -- Options that say what it is about, in this order.
-local SUBJECTS = { "path", "dest", "names", "user", "url", "repo", "key", "argv", "cmd", "command" }
+local SUBJECTS = { "path", "dest", "name", "names", "user", "url", "repo", "key", "argv", "cmd", "command" }
 local LONGEST = 80
 
 -- A list by its first words. What has a metatable may be a secret.
