@@ -65,6 +65,7 @@ usage: orrery exec -H HOSTS [OPTION...] [--] COMMAND [ARG...]
 
   orrery exec -H web1,web2 -- uname -r         two words or more: no shell
   orrery exec -H web[01-20],db1 'df -h | tail -1'      one word: for sh -c
+  orrery exec -i prod/ -H '@web!web3' uptime           groups of an inventory
   orrery exec --hosts-file all --fold cat /etc/os-release
   orrery exec -H a,b,c --local -- hostname     try it without any host
 
@@ -75,12 +76,15 @@ each host what it interrupted; the second one exits at once, and they are ended
 all the same.
 
 Hosts:
-  -H, --hosts LIST       as ssh knows them: web1,deploy@web2,db[1-3]; repeatable
+  -H, --hosts LIST       as ssh knows them: web1,deploy@web2,db[1-3]; with an
+                         inventory also @web!web3; repeatable
   --hosts-file FILE      the same, one or more a line, # comments; - is stdin
+  -i, --inventory SOURCE which groups there are, and how hosts are reached: see
+                         'orrery help inventory'; repeatable
   -l, --user USER        for hosts without USER@
   -p, --port PORT
   -F, --ssh-config FILE  instead of ~/.ssh/config; "none" reads no file
-  -i, --identity FILE    private key to offer; repeatable
+  --identity FILE        private key to offer; repeatable
   -J, --jump HOSTS       reach them by way of these, as with ssh: u@j1:2222,j2
   --known-hosts FILE     instead of the configured ones; repeatable
   --connect-timeout S    for a host to answer, and again to let us in

@@ -240,7 +240,7 @@ end
 
 --- Opens a context on a host, as the inventory says how.
 ---@param name string
----@param more? table options for its last link (orrery.ssh's, mostly), which win
+---@param more? orrery.SshOptions for its last link, which win
 ---@return orrery.Context
 ---Raises "inventory", and what opening raises.
 function Inventory:open(name, more)

@@ -253,10 +253,24 @@ local function opener(where, launcher)
     return ok and type(found) == "function" and found or nil
 end
 
+-- What others than orrery.ssh take of its options.
+local COMMON = { name = true, keepalive = true, send = true }
+local LAUNCHED = { name = true, keepalive = true, send = true, cache = true, no_cache = true, bootstrap_timeout = true }
+
+local function merged(link, more)
+    local opts = {}
+    for key, value in pairs(link.options) do opts[key] = value end
+    for key, value in pairs(more) do
+        local fits = link.launcher == "ssh" or (link.launcher == "local" and COMMON or LAUNCHED)[key]
+        if fits then opts[key] = value end
+    end
+    return opts
+end
+
 --- Opens a context.
 ---@param connection orrery.inventory.Connection
 ---@param host string for errors
----@param more? table options for its last link, which win
+---@param more? orrery.SshOptions for its last link, which win; of others than orrery.ssh as far as they have them
 ---@return orrery.Context
 ---Raises what opening raises; "inventory" for a launcher that is not there.
 function M.open(connection, host, more)
@@ -268,9 +282,7 @@ function M.open(connection, host, more)
             local message = ("host '%s': there is no launcher '%s'"):format(host, link.launcher)
             Error.raise { code = "inventory", message = message }
         end
-        local opts = {}
-        for key, value in pairs(link.options) do opts[key] = value end
-        for key, value in pairs(i == #connection.links and more or {}) do opts[key] = value end
+        local opts = merged(link, i == #connection.links and more or {})
         local args = link.launcher == "local" and { opts } or { link.target or opts, link.target and opts or nil }
         if ctx then ctx = open(ctx, unpack(args)) else ctx = open(unpack(args)) end
         where = ctx

@@ -1,14 +1,15 @@
 --- Inventories that are programs: with --list they print what inventory/json.lua reads.
 
-local Error = require "orrery.error"
 local json = require "orrery.json"
 local Model = require "orrery.play.inventory.model"
 local reader = require "orrery.play.inventory.json"
 
 local M = {}
 
-local TIMEOUT = 600 -- seconds; clouds are asked for many hosts
-local AT_ONCE = 8   -- programs that are asked for the variables of a host each
+local AT_ONCE = 8 -- programs that are asked for the variables of a host each
+
+-- What it says on stderr is no part of what it prints.
+local APART = 'errors=$1; shift; exec "$@" 2>"$errors"'
 
 local function last_lines(text)
     local lines = {}
@@ -16,25 +17,26 @@ local function last_lines(text)
     return table.concat(lines, "\n", math.max(1, #lines - 4))
 end
 
--- Runs it in this process's own context: it is ended with it.
+local function take_file(path)
+    local file = io.open(path, "rb")
+    local text = file and file:read "*a" or ""
+    if file then file:close() end
+    os.remove(path)
+    return text
+end
+
+-- Others run in the meantime. Returns what it printed, what errors call it, and what it said besides.
 local function run(path, ...)
-    local orrery = require "orrery"
-    local argv = { path:find "/" and path or "./" .. path, ... }
-    local name = table.concat({ path, ... }, " ")
-    local ok, result = pcall(function()
-        local core, context = require "orrery.core", require "orrery.context"
-        return orrery and context.from_id((core.self())):run(argv, { check = false, timeout = TIMEOUT })
-    end)
-    if not ok then
-        local err = Error.from(result)
-        if err.code == "interrupted" or err.code == "cancelled" then error(err, 0) end
-        Error.raise { code = "inventory", message = ("%s: %s"):format(name, err.message), cause = err }
-    end
-    local said = result.stderr ~= "" and ":\n" .. last_lines(result.stderr) or ""
-    if result.timed_out then Model.fail(name, ("it ran longer than %d s%s"):format(TIMEOUT, said)) end
-    if result.signal then Model.fail(name, ("it was killed by signal %d%s"):format(result.signal, said)) end
-    if result.code ~= 0 then Model.fail(name, ("it ended with status %d%s"):format(result.code, said)) end
-    return result.stdout, name, said
+    local capture = (require "orrery") and require "orrery.capture"
+    local program, name = path:find "/" and path or "./" .. path, table.concat({ path, ... }, " ")
+    local errors = os.tmpname()
+    local ok, output, status = pcall(capture.run, { "sh", "-c", APART, "sh", errors, program, ... })
+    local said = last_lines(take_file(errors))
+    said = said ~= "" and ":\n" .. said or ""
+    if not ok then error(output, 0) end
+    if status > 128 then Model.fail(name, ("it was killed by signal %d%s"):format(status - 128, said)) end
+    if status ~= 0 then Model.fail(name, ("it ended with status %d%s"):format(status, said)) end
+    return output, name, said
 end
 
 -- An inventory without _meta.hostvars wants to be asked for each host.
@@ -47,7 +49,7 @@ local function ask_for_hosts(model, path, from)
         return json.decode(text, { name = what, ordered = true })
     end)
     for i, name in ipairs(names) do
-        if errors[i] then error(errors[i], 0) end
+        if errors and errors[i] then error(errors[i], 0) end
         local origin = ("%s --host %s"):format(path, name)
         if type(found[i]) ~= "table" or getmetatable(found[i]) == json.Array then
             Model.fail(origin, "it must print an object: variables by name")

@@ -1,4 +1,4 @@
---- What an inventory is shown as: the JSON that `ansible-inventory --list` prints, a tree, and why a host has what it has.
+--- What an inventory is shown as: the JSON that `ansible-inventory --list` prints, a tree, the reasons for variables.
 
 local json = require "orrery.json"
 
