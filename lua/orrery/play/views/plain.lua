@@ -167,9 +167,11 @@ function Plain:head(status, what, after)
     local begin = self.paint(status, width.pad(status, 9)) .. " "
     local room = columns and math.max(16, math.min(NAME, columns - 40)) or NAME
     local line = width.pad(what, math.max(room, width.of(what))) .. "  " .. after
-    if not columns or 10 + width.of(line) < columns then
-        self:line(begin .. line)
-        return
+    for _, fitting in ipairs { line, what .. "  " .. after } do
+        if not columns or 10 + width.of(fitting) < columns then
+            self:line(begin .. fitting)
+            return
+        end
     end
     local rest = columns - 11
     if width.of(what) > rest then what = width.cut(what, rest) end
