@@ -49,6 +49,7 @@ local function prepared(settings)
     else
         own.write = function(said) settings.stream:write(said) end
     end
+    own.clock = settings.clock or require("orrery.sched").now
     if settings.colour == nil then own.colour = text.wants_colour(own.terminal or false) end
     return own
 end
