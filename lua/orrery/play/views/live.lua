@@ -48,7 +48,8 @@ function M.new(settings)
     local sched = require "orrery.sched"
     local clock = settings.clock or sched.now
     local self = setmetatable({
-        tally = tally.new(clock), clock = clock, screen = settings.screen or real_screen(), paint = text.painter(settings.colour),
+        tally = tally.new(clock), clock = clock, screen = settings.screen or real_screen(),
+        paint = text.painter(settings.colour),
         glyphs = frame.GLYPHS[settings.utf8 == nil and is_utf8() or settings.utf8 == true],
         after = settings.after or sched.after, lines = {}, pending = {}, last = -math.huge,
     }, Live)
