@@ -232,7 +232,8 @@ end
 
 local STANDARD = {}
 for name in ([[assert error getmetatable ipairs next pairs pcall print rawequal rawget rawset require select
-    setmetatable tonumber tostring type unpack xpcall bit coroutine debug io jit math os package string table]]):gmatch "%S+" do
+    setmetatable tonumber tostring type unpack xpcall bit coroutine debug io jit math os package string table
+    ]]):gmatch "%S+" do
     STANDARD[name] = true
 end
 
