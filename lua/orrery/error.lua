@@ -36,6 +36,7 @@ M.codes = {
     option = "an unknown option, or a wrong value for one",
     argument = "a wrong argument that is not an option",
     command = "a command ended with a status that was not expected",
+    resource = "a resource could not be brought into the state that a playbook asks for",
     file = "a file operation failed",
     connect = "a context could not be reached",
     auth = "the other side refused every credential",

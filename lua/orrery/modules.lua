@@ -36,7 +36,9 @@ local function read_local(name)
     if not file then return { why = "\n\t" .. problem } end
     local source = file:read("*a")
     file:close()
-    return { chunk = "@" .. path, source = source }
+    -- What belongs to this library is called as where it is built in, so that errors can tell it from the user's.
+    local own = name:match "^orrery%." and path:match "orrery/.*$"
+    return { chunk = "@" .. (own or path), source = source }
 end
 
 ---@type table<string, orrery.Future> questions whose answers are on their way

@@ -9,6 +9,7 @@
 
 #include "bind_private.h"
 #include "mem.h"
+#include "sys.h"
 
 static struct node *
 node(lua_State *L)
@@ -452,6 +453,7 @@ binding_create(lua_State *L, struct node *n)
     interrupt_push_functions(L);
     lua_setfield(L, -2, "orrery.core");
     lua_pop(L, 2);
+    sys_open(L);
     return b;
 }
 

@@ -1,0 +1,169 @@
+/*
+ * orrery.sys, users and groups: of /etc/passwd and /etc/group alone, since an agent is static and loads no NSS. Who is
+ * known to a directory service only is for `getent` to find.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <lauxlib.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sys_private.h"
+
+/* Whom to look for: by name, or by number where that is NULL. */
+struct wanted {
+    const char *name;
+    unsigned id;
+};
+
+static int
+is_wanted(const struct wanted *w, const char *name, unsigned id)
+{
+    return w->name ? strcmp(w->name, name) == 0 : w->id == id;
+}
+
+static struct passwd *
+find_user(FILE *file, const struct wanted *w)
+{
+    struct passwd *p;
+
+    while ((p = fgetpwent(file)))
+        if (is_wanted(w, p->pw_name, p->pw_uid))
+            return p;
+    return NULL;
+}
+
+static struct group *
+find_group(FILE *file, const struct wanted *w)
+{
+    struct group *g;
+
+    while ((g = fgetgrent(file)))
+        if (is_wanted(w, g->gr_name, g->gr_gid))
+            return g;
+    return NULL;
+}
+
+static void
+set_string(lua_State *L, const char *key, const char *s)
+{
+    lua_pushstring(L, s ? s : "");
+    lua_setfield(L, -2, key);
+}
+
+static void
+set_number(lua_State *L, const char *key, double n)
+{
+    lua_pushnumber(L, n);
+    lua_setfield(L, -2, key);
+}
+
+static void
+push_user(lua_State *L, const struct passwd *p)
+{
+    lua_createtable(L, 0, 7);
+    set_string(L, "name", p->pw_name);
+    set_number(L, "uid", p->pw_uid);
+    set_number(L, "gid", p->pw_gid);
+    set_string(L, "gecos", p->pw_gecos);
+    set_string(L, "home", p->pw_dir);
+    set_string(L, "shell", p->pw_shell);
+    set_string(L, "password", p->pw_passwd);
+}
+
+static void
+push_group(lua_State *L, const struct group *g)
+{
+    lua_createtable(L, 0, 3);
+    set_string(L, "name", g->gr_name);
+    set_number(L, "gid", g->gr_gid);
+    lua_newtable(L);
+    for (int i = 0; g->gr_mem[i]; i++) {
+        lua_pushstring(L, g->gr_mem[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "members");
+}
+
+static struct wanted
+wanted(lua_State *L)
+{
+    struct wanted w = {NULL, 0};
+
+    if (lua_type(L, 1) == LUA_TNUMBER)
+        w.id = (unsigned)lua_tonumber(L, 1);
+    else
+        w.name = luaL_checkstring(L, 1);
+    return w;
+}
+
+static int
+nobody(lua_State *L, const char *kind, const char *file)
+{
+    lua_pushnil(L);
+    lua_pushfstring(L, "no %s %s in %s", kind, lua_tostring(L, 1), file);
+    lua_pushliteral(L, "ENOENT");
+    return 3;
+}
+
+/* user(name or uid) -> { name, uid, gid, gecos, home, shell, password } */
+static int
+sys_user(lua_State *L)
+{
+    struct wanted w = wanted(L);
+    FILE *file = fopen("/etc/passwd", "re");
+    const struct passwd *p = file ? find_user(file, &w) : NULL;
+
+    if (p)
+        push_user(L, p);
+    if (file)
+        fclose(file);
+    return p ? 1 : nobody(L, "user", "/etc/passwd");
+}
+
+/* group(name or gid) -> { name, gid, members = { name ... } } */
+static int
+sys_group(lua_State *L)
+{
+    struct wanted w = wanted(L);
+    FILE *file = fopen("/etc/group", "re");
+    const struct group *g = file ? find_group(file, &w) : NULL;
+
+    if (g)
+        push_group(L, g);
+    if (file)
+        fclose(file);
+    return g ? 1 : nobody(L, "group", "/etc/group");
+}
+
+int
+sys_push_name(lua_State *L, int user, unsigned id)
+{
+    struct wanted w = {NULL, id};
+    FILE *file = fopen(user ? "/etc/passwd" : "/etc/group", "re");
+    const struct passwd *p = file && user ? find_user(file, &w) : NULL;
+    const struct group *g = file && !user ? find_group(file, &w) : NULL;
+
+    if (p)
+        lua_pushstring(L, p->pw_name);
+    else if (g)
+        lua_pushstring(L, g->gr_name);
+    else
+        lua_pushnil(L);
+    if (file)
+        fclose(file);
+    return p || g;
+}
+
+void
+sys_push_names(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"user", sys_user},
+        {"group", sys_group},
+        {NULL, NULL},
+    };
+
+    luaL_openlib(L, NULL, functions, 0);
+}
