@@ -70,7 +70,8 @@ function M.lines(list)
         elseif is_text(change) then
             add_unified(lines, change)
         else
-            local what = ("%s: %s -> %s"):format(change.what or change.path or "?", show(change.before), show(change.after))
+            local what = change.what or change.path or "?"
+            what = ("%s: %s -> %s"):format(what, show(change.before), show(change.after))
             lines[#lines + 1] = { kind = "plain", text = text.printable(what) }
         end
     end
