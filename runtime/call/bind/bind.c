@@ -451,6 +451,7 @@ binding_create(lua_State *L, struct node *n)
     keeper_push_functions(L, n);
     attach_push_functions(L, n);
     interrupt_push_functions(L);
+    redact_push_functions(L);
     lua_setfield(L, -2, "orrery.core");
     lua_pop(L, 2);
     sys_open(L);
