@@ -54,20 +54,26 @@ function Connections:get(name)
     end)
 end
 
---- Who a host's steps run as: from what a play, or a step, says.
+--- Who a host's steps run as: from what a play, or a step, says, and where that says nothing, the inventory.
 ---@param become nil|boolean|string|orrery.play.Become
+---@param known? { enabled?: boolean, user?: string, method?: string, password?: any } what the inventory says
 ---@return orrery.play.Become? become nil: whoever logs in
 ---Raises "option".
-function M.become(become)
-    if become == nil or become == false then return nil end
-    if become == true then return { user = "root", method = "sudo" } end
-    if type(become) == "string" then return { user = become, method = "sudo" } end
-    if type(become) ~= "table" then
-        Error.raise { code = "option", at = Error.at(), message = "play: option 'become' must be true, a name or a table" }
+function M.become(become, known)
+    known = known or {}
+    if become == nil then become = known.enabled or false end
+    if become == false then return nil end
+    local who = { user = known.user or "root", method = known.method or "sudo", password = known.password }
+    if type(become) == "string" then
+        who.user = become
+    elseif type(become) == "table" then
+        for key, value in pairs(become) do who[key] = value end
+    elseif become ~= true then
+        Error.raise {
+            code = "option", at = Error.at(), message = "play: option 'become' must be true, a user, or a table",
+        }
     end
-    local copy = { user = "root", method = "sudo" }
-    for key, value in pairs(become) do copy[key] = value end
-    return copy
+    return who
 end
 
 local function is_user(ctx, user)
@@ -80,7 +86,7 @@ local function reveal(value)
     return secret and value ~= nil and secret.reveal(value) or value
 end
 
-local function child(ctx, become, password)
+local function child(ctx, become)
     local launch = ctx[become.method]
     if type(launch) ~= "function" then
         Error.raise { code = "option", message = ("become: there is no launcher '%s'"):format(tostring(become.method)) }
@@ -89,7 +95,7 @@ local function child(ctx, become, password)
     for key, value in pairs(become) do
         if key ~= "user" and key ~= "method" then opts[key] = value end
     end
-    opts.password = reveal(become.password or password)
+    opts.password = reveal(become.password)
     return launch(ctx, become.user, opts)
 end
 
@@ -98,12 +104,12 @@ end
 ---@param become nil|boolean|string|orrery.play.Become
 ---@return orrery.Context
 function Connections:as(name, become)
-    become = M.become(become)
+    become = M.become(become, self.session.inventory:become(name))
     local ctx = self:get(name)
     if not become or is_user(ctx, become.user) then return ctx end
     local key = ("%s\0%s\0%s"):format(name, become.method, become.user)
     return shared(self, key, function()
-        local ok, inner = pcall(child, ctx, become, self.session.inventory:become_password(name))
+        local ok, inner = pcall(child, ctx, become)
         -- The host is there; who may not become somebody else has failed.
         if not ok then error(Error.from(inner), 0) end
         return inner

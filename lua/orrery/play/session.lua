@@ -147,14 +147,12 @@ local function playbook_path(settings)
     return record.absolute(path, cwd)
 end
 
-local function inventory_name(settings) return table.concat(settings.inventory or {}, " ") end
-
 -- The record is opened last: what stood in the former one is known by then.
 local function open_record(self)
     local settings, path = self.settings, playbook_path(self.settings)
     local base = path and settings.record ~= false and record.base()
     local dir = base and base .. "/" .. record.id(path)
-    if dir then self.history = record.last(dir, inventory_name(settings)) end
+    if dir then self.history = record.last(dir, self.inventory:id()) end
     if settings.failed and not (self.history and self.history:open()) then
         Error.raise {
             code = "usage",
@@ -165,7 +163,7 @@ local function open_record(self)
     if settings.list or settings.record == false or not path then return end
     self.record = record.open(dir, function(text) self.warnings[#self.warnings + 1] = text end)
     self:note {
-        event = "begin", version = 1, playbook = path, inventory = inventory_name(settings), check = settings.check,
+        event = "begin", version = 1, playbook = path, inventory = self.inventory:id(), check = settings.check,
         failed = settings.failed, before = self.history and self.history:left() or {},
     }
 end
@@ -300,6 +298,7 @@ function M.running() return current and not current.finished and current or nil 
 
 --- Forgets everything, for tests that run several playbooks in one process.
 function M.reset()
+    if current then current.finished = true end
     current, settings = nil, {}
 end
 
