@@ -238,11 +238,26 @@ function Session:status(err)
     return status == 0 and err ~= nil and 2 or status
 end
 
+-- Where no host has come to the step that the user named, there is none of that name.
+local function missed_start(self)
+    local start = self.settings.start_at
+    if not start or not next(self.gates) then return nil end
+    for _, gate in pairs(self.gates) do
+        if not gate or not gate:seeking() then return nil end
+    end
+    return Error.new { code = "argument", message = ("there is no step '%s' to start at"):format(start) }
+end
+
 --- The run is over: the views and the record are told, connections are closed. The second time does nothing.
 ---@param err? any what the script raised
 ---@return integer status
 function Session:finish(err)
     if self.finished then return self.final end
+    local missed = err == nil and missed_start(self) or nil
+    if missed then
+        err = missed
+        self:warn(missed.message)
+    end
     self.finished, self.final = true, self:status(err)
     if self.begun then
         self:emit {
