@@ -149,7 +149,8 @@ describe("orrery play", function()
             after = lines(host, "after") }
     end
 
-    -- Starts the playbook, waits until h3 is in its long step, does something, and waits for the end.
+    -- Starts the playbook, waits until h3 is in its long step and the others have ended, does something, and waits for
+    -- the end.
     local function meanwhile(what, ...)
         local fifo = lab.root "h3" .. "/srv/t/up"
         lab.exec("h3", "mkfifo /srv/t/up")
@@ -160,11 +161,14 @@ set -m
 timeout 60 %s >%s/out 2>%s/err &
 job=$!
 read word <%s
+for host in h1 h2; do
+    until grep -q '"event":"host_end","host":"'$host %s/state/orrery/runs/*/*; do sleep 0.01; done
+done
 pid=$(pgrep -P $job)
 %s
 wait $job
 echo $? >%s/status
-]]):format(table.concat(words, " "), dir, dir, fifo, what, dir))
+]]):format(table.concat(words, " "), dir, dir, fifo, dir, what, dir))
         lab.run { "timeout", "90", "bash", dir .. "/job" }
         return {
             code = tonumber(remote.slurp(dir .. "/status")), err = remote.slurp(dir .. "/err"),
