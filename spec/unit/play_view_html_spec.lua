@@ -60,7 +60,8 @@ describe("the HTML report", function()
             { event = "play_start", play = 1, name = evil, hosts = { evil }, time = 1 },
             { event = "step_line", play = 1, host = evil, step = "1", line = evil },
             { event = "step_end", play = 1, host = evil, step = "1", name = evil, status = "failed", time = 2,
-                seconds = 1, error = { message = evil }, diff = { { what = evil, before = evil, after = evil } }, message = evil },
+                seconds = 1, error = { message = evil }, message = evil,
+                diff = { { what = evil, before = evil, after = evil } } },
             { event = "message", host = evil, level = "warning", text = evil },
             { event = "host_end", play = 1, host = evil, status = "failed", error = evil, time = 2 },
         }

@@ -146,8 +146,8 @@ footer { color: var(--faint); font-size: 12px; margin-top: 28px; }
   body { max-width: none; padding: 0; font-size: 11px; }
   html { background: #fff; }
   .bar, #theme, #tip, footer { display: none; }
-  .fails > .more { display: none; }
   .row, .fail, .case { break-inside: avoid; content-visibility: visible; }
+  .hostrows .row > button, .axis { grid-template-columns: 90px 1fr 70px; }
   pre { max-height: none; }
   .stack i, svg, .dot, .add, .del, .fails { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
