@@ -8,7 +8,7 @@ leak.guard()
 local function document(events, settings)
     local out = {}
     settings = settings or {}
-    settings.write = function(said) out[#out + 1] = said end
+    settings.write, settings.stream = function(said) out[#out + 1] = said end, true
     local view = junit.new(settings)
     play_events.feed(view, events)
     view:finish()
