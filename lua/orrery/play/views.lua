@@ -21,7 +21,7 @@ local M = {}
 ---@field report? string file of the HTML report
 ---@field junit? string file of the JUnit report; by default it goes to the stream
 ---@field capture? boolean false: leave what the script prints alone
----@field time? fun(): number seconds since the epoch, for reports; of orrery.sys by default
+---@field time? false|fun(): number seconds since the epoch, for reports; of orrery.sys by default; false: the events'
 ---@field write? fun(text: string) made of `stream`
 ---@field screen? orrery.play.views.Screen where the live view draws
 ---@field utf8? boolean what the terminal shows; by default as the locale says

@@ -38,10 +38,12 @@ function M.new(settings)
     local path = assert(settings.report, "a report needs a path")
     report.check(path)
     local found, sys = pcall(require, "orrery.sys")
+    local time = settings.time
+    if time == nil and found then time = sys.time end
     return setmetatable({
         path = path, texts = {}, index = {}, size = 0, steps = {}, step_index = {}, hosts = {}, host_index = {},
         runs = {}, output = {}, begun = {}, plays = {}, play_index = {}, messages = {}, ends = {}, skew = {},
-        run = {}, ended = {}, time = settings.time or found and sys.time or nil,
+        run = {}, ended = {}, time = time,
     }, Html)
 end
 

@@ -1,5 +1,6 @@
 --- JUnit's XML, as Jenkins and GitLab read it: a suite for each play, a case for each step of each host.
 
+local above = require "orrery.play.views.above"
 local changes = require "orrery.play.views.changes"
 local problem = require "orrery.play.views.problem"
 local report = require "orrery.play.views.report"
@@ -43,9 +44,14 @@ Junit.__index = Junit
 ---@return orrery.play.views.Junit
 function M.new(settings)
     if settings.junit then report.check(settings.junit) end
-    return setmetatable({
+    local self = setmetatable({
         write = settings.write, path = settings.junit, suites = {}, by_play = {}, output = {}, failed = {},
     }, Junit)
+    if not self.path and not settings.stream and settings.capture ~= false then
+        local function aside(said) io.stderr:write(said) end -- on stdout there is nothing but XML
+        self.above = above.install({ io.stdout }, aside, aside)
+    end
+    return self
 end
 
 ---@private
@@ -159,7 +165,13 @@ function Junit:document()
     return '<?xml version="1.0" encoding="UTF-8"?>\n' .. head .. table.concat(out) .. "</testsuites>\n"
 end
 
+function Junit:abandon()
+    if self.above then io.stderr:write(self.above:remove()) end
+    self.above = nil
+end
+
 function Junit:finish()
+    self:abandon()
     if self.path then report.write(self.path, self:document()) else self.write(self:document()) end
 end
 

@@ -171,14 +171,12 @@ local function summary(tally, opts)
     local ended, failed = tally.ended or {}, #tally:failed()
     local status = ended.status
     if type(status) ~= "string" then status = STATUS[status] or (failed > 0 and "failed" or "ok") end
-    local words = {
-        opts.paint(status, status),
-        text.count(#tally.names, "host"),
-    }
-    if failed > 0 then words[#words + 1] = ("%d failed"):format(failed) end
+    local hosts = text.count(#tally.names, "host")
+    if failed > 0 then hosts = ("%d of %s"):format(failed, hosts) end
+    local words = { hosts }
     if ended.seconds then words[#words + 1] = text.duration(ended.seconds) end
     if tally.run and tally.run.check then words[#words + 1] = "check mode: nothing was changed" end
-    return opts.paint("bold", "recap") .. "  " .. table.concat(words, ", ")
+    return ("%s  %s: %s"):format(opts.paint("bold", "recap"), opts.paint(status, status), table.concat(words, ", "))
 end
 
 --- The lines of it.

@@ -107,7 +107,8 @@ function on.host_end(self, e)
     if e.status == "ok" then return end
     local error = e.error or failure.error
     host.failures[#host.failures + 1] = {
-        status = e.status, error = error, name = failure.name, step = failure.step, at = failure.at,
+        status = e.status, error = error, name = failure.name, step = failure.step,
+        at = failure.at or type(error) == "table" and error.at or nil,
     }
     if e.status == "lost" then host.counts.lost = (host.counts.lost or 0) + 1 end
 end

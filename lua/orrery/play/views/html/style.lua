@@ -11,16 +11,18 @@ return [==[
   --del-ink: #a62a24; --hunk-ink: #5a6f9c;
   color-scheme: light;
 }
-[data-theme=dark] {
-  --bg: #16191c; --raised: #1c2024; --ink: #e4e7ea; --soft: #a3abb3; --faint: #757e87; --rule: #30363c;
-  --rule-soft: #262b30; --hover: #22272c; --focus: #6ea8ec;
-  --ok: #3d6b4c; --changed: #bf9239; --failed: #e0554f; --lost: #c2447a; --cancelled: #a06565; --ignored: #a56a99;
-  --unknown: #8a78c4; --skipped: #353c43;
-  --ok-ink: #82c796; --changed-ink: #e6b652; --failed-ink: #f3857f; --lost-ink: #ee83ae; --cancelled-ink: #d39c9c;
-  --ignored-ink: #d59fca; --unknown-ink: #b5a6e6; --skipped-ink: #98a1a9;
-  --bad-bg: #2a1e1f; --bad-rule: #56302f; --code: #14171a; --add: #1a3022; --add-ink: #8fd3a3; --del: #3a2020;
-  --del-ink: #f2a09b; --hunk-ink: #93a9d6;
-  color-scheme: dark;
+@media screen {
+  [data-theme=dark] {
+    --bg: #16191c; --raised: #1c2024; --ink: #e4e7ea; --soft: #a3abb3; --faint: #757e87; --rule: #30363c;
+    --rule-soft: #262b30; --hover: #22272c; --focus: #6ea8ec;
+    --ok: #3d6b4c; --changed: #bf9239; --failed: #e0554f; --lost: #c2447a; --cancelled: #a06565; --ignored: #a56a99;
+    --unknown: #8a78c4; --skipped: #353c43;
+    --ok-ink: #82c796; --changed-ink: #e6b652; --failed-ink: #f3857f; --lost-ink: #ee83ae; --cancelled-ink: #d39c9c;
+    --ignored-ink: #d59fca; --unknown-ink: #b5a6e6; --skipped-ink: #98a1a9;
+    --bad-bg: #2a1e1f; --bad-rule: #56302f; --code: #14171a; --add: #1a3022; --add-ink: #8fd3a3; --del: #3a2020;
+    --del-ink: #f2a09b; --hunk-ink: #93a9d6;
+    color-scheme: dark;
+  }
 }
 * { box-sizing: border-box; }
 [hidden] { display: none !important; }
@@ -141,12 +143,11 @@ footer { color: var(--faint); font-size: 12px; margin-top: 28px; }
   #search { width: 100%; margin-left: 0; }
 }
 @media print {
-  :root, [data-theme=dark] { color-scheme: light; }
   body { max-width: none; padding: 0; font-size: 11px; }
   html { background: #fff; }
   .bar, #theme, #tip, footer { display: none; }
-  .fails > .more { display: none; }
   .row, .fail, .case { break-inside: avoid; content-visibility: visible; }
+  .hostrows .row > button, .axis { grid-template-columns: 90px 1fr 70px; }
   pre { max-height: none; }
   .stack i, svg, .dot, .add, .del, .fails { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }

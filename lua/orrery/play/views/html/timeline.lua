@@ -224,6 +224,7 @@ addEventListener('hashchange', () => { read(); show(); });
 addEventListener('keydown', event => {
   if (event.key === '/' && document.activeElement !== $('search')) { event.preventDefault(); $('search').focus(); }
 });
+addEventListener('beforeprint', () => { for (const more of document.querySelectorAll('.more')) more.click(); });
 read();
 showHead();
 showChips();
