@@ -16,13 +16,14 @@ local M = {}
 ---@class orrery.play.Connections
 ---@field package session orrery.play.Session
 ---@field package opening table<string, orrery.Task> by host, and user
+---@field package borrowed table<string, boolean> hosts whose contexts somebody else closes
 local Connections = {}
 Connections.__index = Connections
 
 ---@param session orrery.play.Session
 ---@return orrery.play.Connections
 function M.new(session)
-    return setmetatable({ session = session, opening = {} }, Connections)
+    return setmetatable({ session = session, opening = {}, borrowed = {} }, Connections)
 end
 
 -- Who comes while it is opened waits for the same; who comes later has it, or the error.
@@ -48,8 +49,9 @@ end
 ---Raises what opening raises, with `unreachable` set.
 function Connections:get(name)
     return shared(self, name, function()
-        local ok, ctx = pcall(self.session.inventory.open, self.session.inventory, name)
+        local ok, ctx, borrowed = pcall(self.session.inventory.open, self.session.inventory, name)
         if not ok then unreachable(ctx) end
+        self.borrowed[name] = borrowed
         return ctx
     end)
 end
@@ -128,14 +130,18 @@ function Connections:alive(name)
     return require("orrery.core").below(ctx.id) and true or false
 end
 
---- Closes all. Those in contexts go with them.
+--- Closes all. Those in contexts go with them, but where those are not this run's.
 function Connections:close()
     local contexts = {}
     for key, task in pairs(self.opening) do
-        if task.state == "resolved" and not key:find("%z") then contexts[#contexts + 1] = task[1] end
+        local inner, host = key:find("%z") ~= nil, key:match "^%Z*"
+        if task.state == "resolved" and (inner and self.borrowed[host] or not inner and not self.borrowed[host]) then
+            contexts[#contexts + 1] = task[1]
+        end
     end
     self.opening = {}
-    require("orrery.parallel").each(contexts, { raise = false }, function(ctx)
+    -- After Ctrl-C there is little time; what is not closed here ends with this process.
+    pcall(require("orrery.parallel").each, contexts, { raise = false }, function(ctx)
         if ctx.close then pcall(ctx.close, ctx) end
     end)
 end

@@ -103,11 +103,12 @@ end
 --- Opens a host.
 ---@param name string
 ---@return orrery.Context
+---@return boolean? borrowed it is not this run's to close
 function Hosts:open(name)
     local settings = self.settings
     if settings.open then
         local ctx = settings.open(name, self:vars(name))
-        if ctx then return ctx end
+        if ctx then return ctx, true end
     end
     if self:has(name) then return self.inventory:open(name, settings.ssh) end
     local orrery = require "orrery"

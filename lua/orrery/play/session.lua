@@ -31,7 +31,9 @@ local M = {}
 ---@field list? "hosts"|"tasks" say what there is, and run nothing
 ---@field force_handlers? boolean
 ---@field ssh? table options of orrery.ssh for all hosts
----@field open? fun(name: string, vars: table): orrery.Context opens hosts otherwise
+---@field open? fun(name: string, vars: table): orrery.Context opens hosts otherwise,
+---and closes them; where it returns nil, they are opened as ever
+---@field host_vars? fun(name: string): table? variables above those of the inventory
 ---@field views? table[]
 ---@field record? boolean false: keep none
 ---@field confirm? fun(step: orrery.play.StepInfo): boolean
