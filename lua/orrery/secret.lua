@@ -293,7 +293,7 @@ end
 ---Raises "credentials" where there is nobody; "cancelled" where there is no answer.
 function M.prompt(text)
     local answer = require("orrery.ask").person {
-        kind = "prompt", echo = false, attempt = 1, host = "", subject = "", text = text, detail = "",
+        kind = "prompt", echo = false, attempt = 1, host = "the script", subject = "", text = text, detail = "",
     }
     return M.new(answer)
 end

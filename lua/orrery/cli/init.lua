@@ -20,9 +20,9 @@ local LOG_WARN, LOG_TRACE = 1, 4
 ---@type table<string, string> the modules of the subcommands
 local COMMANDS = {
     exec = "orrery.cli.exec", run = "orrery.cli.run", attach = "orrery.cli.attach",
-    ["ssh-check"] = "orrery.cli.ssh_check", version = "orrery.cli.version", help = false,
+    ["ssh-check"] = "orrery.cli.ssh_check", vault = "orrery.cli.vault", version = "orrery.cli.version", help = false,
 }
-local NAMES = { "run", "exec", "attach", "ssh-check", "version", "help" }
+local NAMES = { "run", "exec", "attach", "ssh-check", "vault", "version", "help" }
 
 ---@type orrery.cli.Option[] may stand before and after the name of a subcommand
 local COMMON = {
