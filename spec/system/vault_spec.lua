@@ -124,7 +124,7 @@ cp "$1" "$1~"; sed 's/password.$/&,/; s/vault-spec-password/vault-spec-changed/'
         for _, signal in ipairs { "TERM", "KILL", "HUP" } do
             os.remove(dir .. "/where")
             os.remove(dir .. "/pid")
-            local line = "echo $$; VISUAL=%s ORRERY_VAULT_PASSPHRASE_FILE=%s/pass exec %s vault edit %s"
+            local line = "echo $$; VISUAL=%s ORRERY_VAULT_PASSPHRASE_FILE=%s/pass exec %s vault edit %s 2>/dev/null"
             local pipe = assert(io.popen(line:format(edit, dir, program, file)))
             local pid = pipe:read "*l"
             local where = remote.eventually("the editor", function()

@@ -199,7 +199,7 @@ Options:
 
 Exit status:
   0    done
-  1    it is no vault, is damaged, or has another passphrase; nothing was changed
+  1    no vault, damaged, or another passphrase; nothing was changed
   64   a mistake on the command line
 ]],
 
