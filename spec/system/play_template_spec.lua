@@ -111,11 +111,14 @@ describe("the resource template", function()
             local password = "play-template-" .. "password"
             local h, events = support.host(target.ctx, { diff = true })
             h:template {
-                content = "user=app\npassword=<%= password %>\n", dest = path "conf", mode = "600",
+                content = "user=app\npassword=<%= password %>\n", dest = path "conf",
                 vars = { password = orrery.secret(password) },
             }
             assert.are.equal("user=app\npassword=" .. password .. "\n", remote.slurp(seen "conf"))
+            assert.are.equal(tonumber("600", 8), sys.stat(seen "conf").mode)
             assert.are.equal("user=app\npassword=********\n", events[#events].diff[1].after)
+            assert.is_false(h:template { content = "user=app\npassword=<%= password %>\n", dest = path "conf",
+                vars = { password = orrery.secret(password) } }.changed)
             for _, event in ipairs(events) do
                 local text = require("string.buffer").encode(event)
                 assert.is_nil(text:find(password, 1, true), event.event)
