@@ -6,8 +6,10 @@
 -- Works without a play. The runner of plays gives it settings and a sink for events, see `host.new`.
 
 local context = require "orrery.context"
+local core = require "orrery.core"
 local engine = require "orrery.play.engine"
 local Error = require "orrery.error"
+local modules = require "orrery.modules"
 local receiver = require "orrery.receiver"
 local resource = require "orrery.play.resource"
 local sched = require "orrery.sched"
@@ -58,9 +60,27 @@ local function located(h, err, at)
     return err
 end
 
+-- Runs there. What it needs of modules comes along, so that loading them takes no round trips.
+local function enter(bundle, request)
+    if bundle then require("orrery.modules").add(bundle) end
+    return require("orrery.play.target").run(request)
+end
+
+local function needed(request)
+    local names = { "orrery.play.target" }
+    for _, each in ipairs(request.steps or {}) do names[#names + 1] = each.module or resource.BUILT_IN .. each[1] end
+    if request.batch then
+        local code = string.dump(request.batch)
+        for _, name in ipairs(resource.names()) do
+            if code:find(name, 1, true) then names[#names + 1] = resource.BUILT_IN .. name end
+        end
+    end
+    return names
+end
+
 local function call(h, request)
-    if h.ctx.id == (require("orrery.core").self()) then return require("orrery.play.target").run(request) end
-    return h.ctx:call("orrery.play.target.run", request)
+    if h.ctx.id == (core.self()) then return require("orrery.play.target").run(request) end
+    return h.ctx:call(enter, modules.bundle(h.ctx.id, needed(request)), request)
 end
 
 local function answered(h, at, ok, response, ...)

@@ -17,7 +17,9 @@ local schema = require "orrery.play.schema"
 
 local M = {}
 
-local BUILT_IN = "orrery.play.resources."
+--- What names of modules of built-in resources begin with.
+M.BUILT_IN = "orrery.play.resources."
+local BUILT_IN = M.BUILT_IN
 
 ---@class orrery.play.Resource
 ---@field name string
