@@ -1,6 +1,5 @@
 --- Files that are edited: what the resources line, replace, block and ini have in common.
 --
---
 -- They say what becomes of a text. This reads the file, shows the difference, and puts the new one in its place:
 -- written beside it, with the old one's mode and owner, validated there, and renamed. A link is followed, and stays.
 
