@@ -5,6 +5,7 @@
 
 local attributes = require "orrery.play.attributes"
 local match = require "orrery.play.text.match"
+local replace = require "orrery.play.replace"
 local resource = require "orrery.play.resource"
 
 local M = {}
@@ -125,49 +126,6 @@ function M.check(o, env, change)
     return { path = real or o.path, stat = st, want = want, after = new and after or nil, diff = diff }, out
 end
 
-local function words(validate, path)
-    local list = {}
-    if type(validate) == "table" then
-        for i, word in ipairs(validate) do list[i] = word end
-    else
-        for word in validate:gmatch "%S+" do list[#list + 1] = word end
-    end
-    for i, word in ipairs(list) do list[i] = word:gsub("%%s", (path:gsub("%%", "%%%%"))) end
-    return list
-end
-
---- Runs the command that judges a file.
----@param validate string|string[]
----@param path string
----@param env orrery.play.Env
----Raises "resource" with what it said.
-function M.validate(validate, path, env)
-    local argv = words(validate, path)
-    local r = env.run(argv, { check = false, live = false })
-    if r.code == 0 then return end
-    local said = (r.stderr ~= "" and r.stderr or r.stdout):gsub("%s+$", "")
-    resource.fail { message = ("the new file is not valid: %s ended with status %d: %s"):format(argv[1], r.code, said),
-        result = { validate = { code = r.code, stdout = r.stdout, stderr = r.stderr } } }
-end
-
---- Keeps a file under another name.
----@param path string
----@param env orrery.play.Env
----@return string backup
-function M.backup(path, env)
-    local sys = env.sys
-    local st = resource.must("keep", sys.stat(path))
-    local name = ("%s.%s~"):format(path, os.date "!%Y-%m-%dT%H:%M:%SZ")
-    local n = 1
-    while sys.lstat(name) do
-        n = n + 1
-        name = ("%s.%s.%d~"):format(path, os.date "!%Y-%m-%dT%H:%M:%SZ", n)
-    end
-    local content = resource.must("keep", sys.read(path))
-    resource.must("keep " .. path, sys.write_atomic(name, content, { mode = st.mode, uid = st.uid, gid = st.gid }))
-    return name
-end
-
 --- A new name beside a file, which is gone when the step is over.
 ---@param path string
 ---@param env orrery.play.Env
@@ -202,15 +160,15 @@ local function attributes_of_new(plan)
         gid = want.gid or st and st.gid or nil, sync = true }
 end
 
-local function replace(o, plan, env)
+local function put_in_place(o, plan, env)
     local out, sys = {}, env.sys
     local temporary
     if o.validate or not o.in_place then
         temporary = M.beside(plan.path, env)
         resource.must("write " .. temporary, sys.write_atomic(temporary, plan.after, attributes_of_new(plan)))
     end
-    if o.validate then M.validate(o.validate, temporary, env) end
-    if o.backup and plan.stat then out.backup = M.backup(plan.path, env) end
+    if o.validate then replace.judge(o.validate, temporary, env) end
+    if o.backup and plan.stat then out.backup = replace.keep(plan.path) end
     if o.in_place and plan.stat then
         overwrite(plan.path, plan.after, plan.stat.size)
         attributes.apply(plan.path, plan.want, plan.stat)
@@ -228,7 +186,7 @@ end
 ---@param env orrery.play.Env
 ---@return table out
 function M.apply(o, plan, env)
-    if plan.after then return replace(o, plan, env) end
+    if plan.after then return put_in_place(o, plan, env) end
     attributes.apply(plan.path, plan.want, plan.stat)
     return {}
 end

@@ -209,8 +209,8 @@ function M.wget_config(req)
     return lines
 end
 
--- What may be secret must not be an argument, and wget reads settings from regular files only. So it gets one that has no
--- name any more, in memory where that can be had. The first line is the address, the rest the settings.
+-- What may be secret must not be an argument, and wget reads settings from regular files only. So it gets one that has
+-- no name any more, in memory where that can be had. The first line is the address, the rest the settings.
 local FEED = [[IFS= read -r url; umask 077
 file=$(mktemp /dev/shm/.orrery-XXXXXX 2>/dev/null || mktemp) || exit
 exec 3<>"$file"; rm -f "$file"; cat >&3

@@ -3,6 +3,7 @@
 local attributes = require "orrery.play.attributes"
 local edit = require "orrery.play.content.edit"
 local http = require "orrery.play.content.http"
+local replace = require "orrery.play.replace"
 local resource = require "orrery.play.resource"
 
 local LENGTHS = { md5 = 32, sha1 = 40, sha256 = 64, sha512 = 128 }
@@ -104,8 +105,8 @@ local function place(o, plan, env, temporary)
         out.changed = #attributes.diff(plan.want, st) > 0
         return out
     end
-    if o.validate then edit.validate(o.validate, temporary, env) end
-    if o.backup and st then out.backup = edit.backup(plan.path, env) end
+    if o.validate then replace.judge(o.validate, temporary, env) end
+    if o.backup and st then out.backup = replace.keep(plan.path) end
     local final = {
         mode = plan.want.mode or st and st.mode or attributes.new_mode(),
         uid = plan.want.uid or st and st.uid, gid = plan.want.gid or st and st.gid,
