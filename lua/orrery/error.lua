@@ -35,6 +35,7 @@ M.codes = {
     decode = "a payload is malformed",
     option = "an unknown option, or a wrong value for one",
     argument = "a wrong argument that is not an option",
+    inventory = "an inventory, or an expression for hosts, is wrong",
     command = "a command ended with a status that was not expected",
     resource = "a resource could not be brought into the state that a playbook asks for",
     file = "a file operation failed",

@@ -31,6 +31,7 @@ function M.array(list) return setmetatable(list, M.Array) end
 ---@field name? string
 ---@field depth integer how many more levels may be
 ---@field null any
+---@field ordered boolean
 local Reader = {}
 Reader.__index = Reader
 
@@ -173,7 +174,8 @@ function Reader:array()
 end
 
 function Reader:object()
-    local object, seen = {}, {}
+    local object, seen, keys = {}, {}, {}
+    if self.ordered then setmetatable(object, { keys = keys }) end
     if self:enter(CLOSE_OBJECT) then return self:leave(object) end
     repeat
         if self:skip() ~= QUOTE then self:fail("a key in quotes was expected, not " .. self:found()) end
@@ -181,6 +183,7 @@ function Reader:object()
         local key = self:string()
         if seen[key] then self:fail(("the key \"%s\" is there already"):format(key), at) end
         seen[key] = true
+        keys[#keys + 1] = key
         if self:skip() ~= COLON then self:fail("':' was expected, not " .. self:found()) end
         self.at = self.at + 1
         object[key] = self:value()
@@ -207,6 +210,7 @@ end
 ---@field name? string what messages call the text, a file's name mostly
 ---@field depth? integer the most levels, 100 by default
 ---@field null? any what null becomes; json.null by default
+---@field ordered? boolean objects remember the order of their keys, for `json.keys`
 
 --- Reads a text that holds one value.
 ---@param text string
@@ -219,13 +223,28 @@ function M.decode(text, opts)
     local null = opts.null
     if null == nil then null = M.null end
     local reader = setmetatable(
-        { text = text, at = 1, name = opts.name, depth = opts.depth or DEPTH, null = null }, Reader)
+        {
+            text = text, at = 1, name = opts.name, depth = opts.depth or DEPTH, null = null,
+            ordered = opts.ordered or false,
+        }, Reader)
     local bad = utf8.invalid(text)
     if bad then reader:fail(("not UTF-8: the byte 0x%02x"):format(text:byte(bad)), bad) end
     if text:sub(1, 3) == "\239\187\191" then reader.at = 4 end -- a mark that some editors write
     local value = reader:value()
     if reader:skip() then reader:fail("the value has ended, and there is more: " .. reader:found()) end
     return value
+end
+
+--- The keys of an object: in the order of the text where it was read with `ordered`, else by the alphabet.
+---@param object table
+---@return string[]
+function M.keys(object)
+    local meta = getmetatable(object)
+    if type(meta) == "table" and meta.keys then return meta.keys end
+    local keys = {}
+    for key in pairs(object) do keys[#keys + 1] = key end
+    table.sort(keys)
+    return keys
 end
 
 -- Writing -----------------------------------------------------------------------------------------

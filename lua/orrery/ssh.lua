@@ -52,6 +52,10 @@ local SCHEMA = {
     host_key_algorithms = "string",
 }
 
+--- Which options there are, for those who take them from elsewhere.
+---@type orrery.OptionSchema
+M.options = SCHEMA
+
 --- What can be said of a jump host that stands in a table.
 local JUMP_SCHEMA = { port = SCHEMA.port, host = { type = "string", required = true } }
 for _, name in ipairs { "name", "user", "identity", "password", "passphrase", "known_hosts", "strict",

@@ -16,41 +16,18 @@ local FACTS = "orrery.play.facts"
 
 -- Events ------------------------------------------------------------------------------------------
 
--- Handlers of steps that have begun to change something, and whose end is not heard of yet.
-local function note_change(h, event)
-    local begun = h.state.begun
-    if event.event == "step_change" then
-        begun[event.step] = event.notify
-        return true
-    end
-    if event.event == "step_end" then
-        begun[event.step] = nil
-        if event.notify then h.notify(event.notify) end
-    end
-end
-
 ---@param h orrery.play.Host
 ---@param list? table[]
 function M.deliver(h, list)
-    for _, event in ipairs(list or {}) do
-        if not note_change(h, event) then h.emit(event) end
-    end
-end
-
--- The target is lost, and with it the end of what it was doing.
-local function owe_begun(h)
-    for step, names in pairs(h.state.begun) do
-        h.state.begun[step] = nil
-        h.notify(names)
-    end
+    for _, event in ipairs(list or {}) do h.sink(event) end
 end
 
 -- One receiver for each context that a host works in, as long as the host lives.
 local function inbox_of(h, ctx)
-    local inbox = h.state.inboxes[ctx.id]
+    local inbox = h.inboxes[ctx.id]
     if not inbox then
         inbox = receiver.receiver()
-        h.state.inboxes[ctx.id] = inbox
+        h.inboxes[ctx.id] = inbox
     end
     return inbox
 end
@@ -114,30 +91,36 @@ end
 local function answered(h, ctx, opts, ok, response, ...)
     if ok then
         M.deliver(h, response.events)
-        h.state.begun = {}
-        if opts.on_response then opts.on_response(response) end
         if not response.error then return response, ... end
     end
-    owe_begun(h)
     local err = context.locate(ctx, Error.from(ok and response.error or response))
     err.at = err.at or opts.at
     if ok then err.results = response.results end
     error(err, 0)
 end
 
---- Asks a context to do something, and handles what it tells meanwhile.
+-- Settings that a target has to know.
+local function settings_of(h)
+    local settings = h.settings
+    return {
+        check = settings.check or nil, diff = settings.diff or nil,
+        tags = settings.tags, skip_tags = settings.skip_tags,
+    }
+end
+
+--- Asks a host's context to do something, and handles what it tells meanwhile.
 ---@param h orrery.play.Host
----@param ctx orrery.Context
 ---@param request orrery.play.Request
----@param opts { at?: string, gathered: orrery.play.Gathered, literals?: table<string, true>, on_response?: function }
+---@param opts { at?: string, gathered: orrery.play.Gathered, literals?: table<string, true> }
 ---@return orrery.play.Response
 ---@return any ... what a batch has returned
 ---Raises what went wrong, with the place in it.
-function M.ask(h, ctx, request, opts)
+function M.ask(h, request, opts)
+    local ctx = h.ctx
     local ticket, over = sources.open(ctx, opts.gathered)
     request.files, request.ticket = opts.gathered.files, ticket
-    request.settings = { check = h.check or nil, diff = h.settings.diff or nil }
-    request.common = { host = h.name, handler = h.state.handler or nil }
+    request.settings, request.tags = settings_of(h), h.tags or nil
+    request.common = { host = h.name, play = h.play or nil }
     local answer = pack(pcall(call, h, ctx, request, opts.literals))
     over()
     return answered(h, ctx, opts, unpack(answer, 1, answer.n))

@@ -22,7 +22,7 @@ M.options = {
     removes = { type = "path", doc = "a path that it takes away: where that is not there, it is not run" },
     stdin = { type = "string", doc = "what it reads; nothing without" },
     ok_codes = {
-        type = { "list", "string" }, check = codes, doc = "exit statuses that are no failure, { 0 } by default; or \"any\"",
+        type = { "list", "string" }, check = codes, doc = "exit statuses that are no failure: { 0 }, or \"any\"",
     },
     timeout = { type = "duration", doc = "time, after which it is ended, with all that it has started" },
     on_disconnect = {

@@ -5,6 +5,7 @@
 local env = require "orrery.play.env"
 local Error = require "orrery.error"
 local sched = require "orrery.sched"
+local tags = require "orrery.play.tags"
 
 local M = {}
 
@@ -14,6 +15,8 @@ local MOST_DIFF = 256 * 1024 -- bytes of a text in a diff; more says nothing to 
 ---@class orrery.play.Settings what a run is like
 ---@field check? boolean
 ---@field diff? boolean
+---@field tags? string[]
+---@field skip_tags? string[]
 
 ---@class orrery.play.Result what a step has done. Fields of the resource's own stand beside these
 ---@field changed boolean in check mode: whether it would have
@@ -204,9 +207,13 @@ local function skip(step, why)
     return result
 end
 
--- Why it does not run; nil: it does.
-local function unwanted(step)
+local function set_or_nil(list) return list and tags.set(list) or nil end
+
+-- Why the run does not want this step; nil: it does.
+local function unwanted(step, settings)
     if step.skip then return step.skip end
+    local all = tags.set(step.modifiers.tags, step.tags)
+    if not tags.wanted(set_or_nil(settings.tags), set_or_nil(settings.skip_tags), all) then return "its tags" end
     if step.modifiers.when ~= nil and not asked(step.modifiers.when, step.results, step.facts) then
         return "its condition does not hold"
     end
@@ -239,16 +246,15 @@ function M.perform(step, settings)
     step.scrub = M.scrub
     step.begin_change = function()
         if not step.modifiers.notify then return end
-        -- What is changed from now on is owed to handlers, also where the end of this step is not heard of.
-        step.events:emit { event = "step_change", step = step.id, notify = step.modifiers.notify }
+        -- Who hears of its beginning, and not of its end, takes it for granted that it has changed something.
         step.events:flush()
     end
     step.events:emit {
         event = "step_start", step = step.id, name = step.title, resource = step.definition.name, at = step.at,
-        nth = step.nth,
+        notify = step.modifiers.notify,
     }
     local started = sched.now()
-    local wanted, why = pcall(unwanted, step)
+    local wanted, why = pcall(unwanted, step, settings)
     if not wanted then return fail(step, Error.from(why), 0, 1) end
     if why then return skip(step, why) end
     local ok, result, n = attempts(step, settings)

@@ -1,5 +1,6 @@
 --- A step as a script writes it: a resource, its options, and what every resource takes besides. Both ends use it.
 
+local naming = require "orrery.play.naming"
 local resource = require "orrery.play.resource"
 
 local M = {}
@@ -12,7 +13,7 @@ local M = {}
 ---@field named boolean it was given a name
 ---@field at? string "file:line"
 ---@field id string "3.2"
----@field nth? integer the n-th step of this name
+---@field tags? string[] of what it stands in
 ---@field skip? string why it does not run
 ---@field events orrery.play.Events
 ---@field files orrery.play.Files
@@ -20,35 +21,13 @@ local M = {}
 ---@field vars table
 ---@field results orrery.play.Result[] of the steps before it, for `when`
 
-local SUBJECTS = { "path", "dest", "name", "names", "url", "argv", "cmd", "user", "src" }
-local LONGEST = 60
-
-local function text_of(value)
-    if type(value) == "table" and not getmetatable(value) then
-        local words = {}
-        for i, word in ipairs(value) do words[i] = text_of(word) or "?" end
-        value = table.concat(words, " ")
-    end
-    if type(value) == "number" then value = tostring(value) end
-    if type(value) ~= "string" or value == "" then return nil end
-    value = value:match "^%s*([^\n]*)"
-    return #value > LONGEST and value:sub(1, LONGEST - 3) .. "..." or value
-end
-
-local function subject(definition, options)
-    if definition.subject then return text_of(options[definition.subject]) end
-    for _, key in ipairs(SUBJECTS) do
-        local text = definition.options[key] and text_of(options[key])
-        if text then return text end
-    end
-end
-
 -- Its name, if it has been given one: `title`, or `name` where that is no option of the resource's own.
 local function title(definition, options, modifiers)
     local name = modifiers.title or modifiers.name
     if name then return tostring(name), true end
-    local what = not modifiers.no_log and subject(definition, options)
-    return what and ("%s %s"):format(definition.name, what) or definition.name, false
+    if modifiers.no_log then return definition.name, false end
+    local subject = definition.subject and { path = options[definition.subject] } or options
+    return naming.of(definition.name, subject), false
 end
 
 -- What stands without a name in front: `h:command { "tar", "xzf", path }`.

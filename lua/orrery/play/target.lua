@@ -21,34 +21,28 @@ resource.on_target = core.parent() ~= nil
 ---@field module? string one of the user's
 ---@field options table as they were given
 ---@field at? string
----@field nth? integer
 ---@field skip? string why it is not to run
 
 ---@class orrery.play.Request
 ---@field id string of the step, or what the ids of its steps begin with
 ---@field single? boolean the one step has the id itself
----@field first? integer how many steps of this list there were before
 ---@field steps? orrery.play.Entry[]
 ---@field batch? fun(h: orrery.play.TargetHost): any
 ---@field settings orrery.play.Settings
 ---@field vars? table
 ---@field files? table<string, table> what goes along
 ---@field ticket? string by which other files can be asked for
----@field results? orrery.play.Result[] of earlier steps of the list
 ---@field common? table fields for each event
----@field gate? table of a batch: what decides about its steps, for orrery.play.filter
----@field tags? table<string, true> of a batch: those of what it stands in
+---@field tags? string[] which all steps have
 ---@field sender? orrery.Sender for events while it runs
 
 ---@class orrery.play.Response
 ---@field events table[] those that were not sent before
 ---@field results orrery.play.Result[]
 ---@field error? orrery.Error the step, or the function, has failed
----@field gate? table as it is now
 
 -- Not named literally: this one is only sent where somebody asks for facts.
 local FACTS = "orrery.play.facts"
-local FILTER = "orrery.play.filter"
 
 local facts
 
@@ -79,12 +73,7 @@ end
 function Work:perform(step)
     step.id = self:next_id()
     step.events, step.files, step.facts, step.vars = self.events, self.files, M.facts(), self.request.vars or {}
-    step.results = self.results
-    if self.gate then
-        local tags = require("orrery.play.tags").set(self.request.tags, step.modifiers.tags)
-        step.skip = self.gate:skips { id = step.id, name = step.title, resource = step.definition.name, tags = tags }
-        step.nth = self.gate:count(step.title)
-    end
+    step.results, step.tags = self.results, self.request.tags
     local result = engine.perform(step, self.request.settings)
     self.results[#self.results + 1] = result
     return result
@@ -102,7 +91,7 @@ end
 function Work:list(entries)
     for _, entry in ipairs(entries) do
         local step = steps.make(definition_of(entry), entry.options, entry.at)
-        step.skip, step.nth = entry.skip, entry.nth
+        step.skip = entry.skip
         self:perform(step)
     end
 end
@@ -188,16 +177,9 @@ local function on_error(err)
     return Error.handler(err)
 end
 
-local function gate_of(request)
-    if not request.gate then return nil end
-    local gate = require(FILTER).gate(request.gate)
-    gate.seen = request.gate.seen or {}
-    return gate
-end
-
 local function new_work(request)
     return setmetatable({
-        request = request, results = request.results or {}, count = request.first or 0, gate = gate_of(request),
+        request = request, results = {}, count = 0,
         events = events.new(request.sender, request.common), files = files.new(request.files, request.ticket),
     }, Work)
 end
@@ -214,7 +196,6 @@ end
 ---@return any ... what a batch returned
 function M.run(request)
     local work = new_work(request)
-    local before = #work.results
     local returned = pack(xpcall(run_all, on_error, work))
     local ok, err = returned[1], returned[2]
     work.files:close()
@@ -222,10 +203,8 @@ function M.run(request)
         work.events:flush()
         error(err, 0)
     end
-    local gate = work.gate and { start = work.gate.start, seen = work.gate.seen } or nil
     local response = {
-        events = work.events:stop(), results = { unpack(work.results, before + 1) }, error = not ok and err or nil,
-        gate = gate,
+        events = work.events:stop(), results = work.results, error = not ok and err or nil,
     }
     if not ok then return response end
     return response, unpack(returned, 2, returned.n)
