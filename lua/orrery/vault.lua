@@ -18,6 +18,9 @@ local M = {}
 --- The variable that names a file with the passphrase.
 M.VARIABLE = "ORRERY_VAULT_PASSPHRASE_FILE"
 
+---@type string? one that goes before it: what the command line says
+M.passphrase_file = nil
+
 local MAGIC, VERSION = "orrery-vault", 1
 local OPERATIONS, MEMORY = 3, 64 * 1024 * 1024 -- the second choice of RFC 9106
 local MOST_OPERATIONS, MOST_MEMORY = 20, 1024 * 1024 * 1024 -- a file must not be able to ask for more
@@ -171,7 +174,7 @@ end
 -- The one that was given; nil where a person has to say it.
 local function given(opts)
     if opts.passphrase then return opts.passphrase, "it" end
-    local path = opts.passphrase_file or os.getenv(M.VARIABLE)
+    local path = opts.passphrase_file or M.passphrase_file or os.getenv(M.VARIABLE)
     if path and path ~= "" then return M.passphrase_of(path), path end
 end
 
