@@ -83,8 +83,10 @@ runtime_node(struct runtime *r, struct err *err)
         r->agents = paths_agents();
     if (!r->node) {
         r->node = node_create(r->agents, err);
-        if (r->node)
+        if (r->node) {
             node_use_ssh(r->node, &ssh_library);
+            binding_extend(vault_push_functions);
+        }
     }
     pthread_mutex_unlock(&r->lock);
     return r->node;
