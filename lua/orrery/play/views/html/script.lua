@@ -165,7 +165,8 @@ function whoBriefly(hosts) {
 function failure(list) {
   const r = list[0], step = r.step && D.steps[r.step - 1];
   const button = el('button', '', word(r.status),
-    el('span', 'what', step ? step.name : r.status === 'lost' ? 'the connection' : 'between steps', step && step.at ? el('span', 'tag', step.at) : ''),
+    el('span', 'what', step ? step.name : r.status === 'lost' ? 'the connection' : 'between steps',
+      step && step.at ? el('span', 'tag', step.at) : ''),
     whoBriefly(list.map(x => x.host)),
     el('span', 'msg', text(r.err).split('\n')[0] || text(r.msg)));
   button.children[2].title = who(list.map(x => x.host));

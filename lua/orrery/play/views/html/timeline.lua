@@ -76,7 +76,8 @@ function hostTable(runs, ends) {
 }
 
 function hostRow(h, span, marks) {
-  const drawn = h.runs.filter(r => !D.steps[r.step - 1].whole).concat(h.ends.map(e => ({ status: e.status, from: Math.max(0, e.at), long: 0 })));
+  const ends = h.ends.map(e => ({ status: e.status, from: e.at, long: 0 }));
+  const drawn = h.runs.filter(r => !D.steps[r.step - 1].whole).concat(ends);
   const graph = el('span', 'graph', track(drawn, span, marks));
   const button = el('button', '', el('span', 'name', D.hosts[h.host - 1]), graph,
     el('span', 'time', duration(h.long)));
