@@ -14,6 +14,7 @@
 #include "mem.h"
 #include "node.h"
 #include "paths.h"
+#include "screen.h"
 #include "ssh.h"
 #include "vm.h"
 
@@ -131,6 +132,7 @@ open_core(lua_State *L, struct runtime *r, struct orrery *owner)
     lua_setfield(L, -2, "version");
     lua_pushstring(L, r->agents);
     lua_setfield(L, -2, "agent_dir");
+    screen_push_functions(L);
     lua_pushvalue(L, -4);
     lua_setfield(L, -2, "session");
     return 1;

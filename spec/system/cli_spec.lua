@@ -49,7 +49,8 @@ describe("orrery", function()
     it("says in one line what is wrong on the command line", function()
         for message, words in pairs {
             ["orrery: unknown command 'exce' (did you mean 'exec'?); see 'orrery --help'"] = { "exce" },
-            ["orrery: unknown command 'x.lua' (did you mean 'orrery run x.lua'?); see 'orrery --help'"] = { "x.lua" },
+            ["orrery: unknown command 'x.lua' (did you mean 'orrery run x.lua', or 'orrery play x.lua'?); "
+                .. "see 'orrery --help'"] = { "x.lua" },
             ["orrery: unknown option '--versoin' (did you mean '--version'?); see 'orrery --help'"] = { "--versoin" },
             ["orrery exec: unknown option '--fodl' (did you mean '--fold'?); see 'orrery exec --help'"] =
                 { "exec", "--fodl" },

@@ -10,6 +10,7 @@ local M = {}
 ---@field check_mode boolean only look: apply is not called
 ---@field diff boolean somebody wants to see differences of contents
 ---@field facts table what is known of this machine; each is found when it is first asked for
+---@field vars table of the host, those that its files name
 ---@field sys table require "orrery.sys"
 ---@field run fun(argv: (string|number)[], opts?: orrery.play.RunOptions): orrery.CommandResult
 ---@field file fun(source: any): string content of a file of the controller, for options of type "source"
@@ -59,9 +60,10 @@ local function add_run(env, step)
         return function(line) step.events:line(step.id, stream, step.scrub(line)) end
     end
     function env.run(argv, opts)
-        local all, live = {}, nil
+        local all = {}
         for key, value in pairs(opts or {}) do all[key] = value end
-        live, all.live = all.live, nil
+        local live = all.live
+        all.live = nil
         if live == nil then live = env.applying end
         all.env = environment(step.modifiers, all)
         if live and not step.modifiers.no_log then
@@ -97,6 +99,7 @@ function M.new(step, settings)
     local cleanups = {}
     local env = {
         check_mode = settings.check, diff = settings.diff, applying = false, sys = sys, facts = step.facts,
+        vars = step.vars,
         file = function(source) return step.files:content(source) end,
         source = function(source) return step.files:source(source) end,
         cleanup = function(fn) cleanups[#cleanups + 1] = fn end,

@@ -3,137 +3,141 @@
 --     local h = play.host(orrery.ssh "web1")
 --     h:file { path = "/srv/app", state = "directory", mode = "755" }
 --
--- Works without a play. The runner of plays gives it settings and a sink for events, see `host.new`.
+-- It works without a play. The runner of plays gives it a conductor, who decides whether, where and how often a step is
+-- performed.
 
-local context = require "orrery.context"
-local core = require "orrery.core"
+local asking = require "orrery.play.asking"
 local engine = require "orrery.play.engine"
 local Error = require "orrery.error"
-local modules = require "orrery.modules"
-local receiver = require "orrery.receiver"
 local resource = require "orrery.play.resource"
-local sched = require "orrery.sched"
+local sources = require "orrery.play.sources"
+local steps = require "orrery.play.step"
 
 local M = {}
 
 ---@class orrery.play.Host
----@field ctx orrery.Context
+---@field ctx orrery.Context where steps are performed
 ---@field name string
----@field vars table
----@field facts table
+---@field vars table the host's variables
+---@field facts table what is known of it; a group is found out when it is first asked for
+---@field check boolean nothing is to be changed
 ---@field settings orrery.play.Settings
+---@field sink fun(event: table)
+---@field conductor orrery.play.Conductor|false
+---@field scope { prefix: string, count: integer } for the ids of steps
+---@field tags string[]|false which all steps have
 local Host = {}
 M.Host = Host
 
--- Events ------------------------------------------------------------------------------------------
+-- Steps -------------------------------------------------------------------------------------------
 
-local function deliver(h, list)
-    for _, event in ipairs(list or {}) do h.sink(event) end
-end
-
--- Takes what the target tells while it works. One task, so that it stays in order; it ends with the work.
-local function follow(h, inbox)
-    return sched.spawn(function()
-        while true do
-            local ok, list = pcall(inbox.get, inbox)
-            if not ok then return end
-            deliver(h, list)
-        end
-    end)
-end
-
--- What had arrived by the time that the answer did.
-local function drain(h, inbox)
-    while true do
-        local ok, list = pcall(inbox.get, inbox, 0)
-        if not ok then break end
-        deliver(h, list)
-    end
-    inbox:close()
-end
-
--- Asking ------------------------------------------------------------------------------------------
-
-local function located(h, err, at)
-    if h.ctx then context.locate(h.ctx, err) end
-    err.at = err.at or at
-    return err
-end
-
--- Runs there. What it needs of modules comes along, so that loading them takes no round trips.
-local function enter(bundle, request)
-    if bundle then require("orrery.modules").add(bundle) end
-    return require("orrery.play.target").run(request)
-end
-
-local function needed(request)
-    local names = { "orrery.play.target" }
-    for _, each in ipairs(request.steps or {}) do names[#names + 1] = each.module or resource.BUILT_IN .. each[1] end
-    if request.batch then
-        local code = string.dump(request.batch)
-        for _, name in ipairs(resource.names()) do
-            if code:find(name, 1, true) then names[#names + 1] = resource.BUILT_IN .. name end
-        end
-    end
-    return names
-end
-
-local function call(h, request)
-    if h.ctx.id == (core.self()) then return require("orrery.play.target").run(request) end
-    return h.ctx:call(enter, modules.bundle(h.ctx.id, needed(request)), request)
-end
-
-local function answered(h, at, ok, response, ...)
-    if not ok then error(located(h, Error.from(response), at), 0) end
-    deliver(h, response.events)
-    if response.error then
-        local err = located(h, response.error, at)
-        err.results = response.results
-        error(err, 0)
-    end
-    return response, ...
-end
-
-local function pack(...) return { n = select("#", ...), ... } end
-
-local function ask(h, request, at)
-    local inbox = receiver.receiver()
-    request.sender = inbox:sender()
-    request.settings = h.settings
-    request.common = { host = h.name, play = h.play or nil }
-    local reader = follow(h, inbox)
-    local answer = pack(pcall(call, h, request))
-    reader:cancel()
-    drain(h, inbox)
-    return answered(h, at, unpack(answer, 1, answer.n))
-end
-
--- Numbers of steps: where in the script it is, by the order in which a host comes to it.
-local function next_id(h)
+--- The id of the next step: where in the script it is, by the order in which a host comes to it.
+---@param h orrery.play.Host
+---@return string
+function M.next_id(h)
     local scope = h.scope
     scope.count = scope.count + 1
     return scope.prefix .. scope.count
 end
 
-local function entry(definition, given, at)
+---@class orrery.play.StepCall what the runner of plays gets to know of a step that is to be performed
+---@field id string
+---@field resource string
+---@field title? string
+---@field modifiers table
+---@field options? table of the resource
+---@field how? "task"|"batch" it holds steps
+---@field at? string
+
+--- Performs a step, or whatever the runner of plays does in its stead: it decides whether, where and how often.
+---@param h orrery.play.Host
+---@param info orrery.play.StepCall
+---@param perform fun(): any
+---@return any ... what perform returns
+function M.conduct(h, info, perform)
+    local conductor = h.conductor
+    if not conductor then return perform() end
+    return conductor:step(h, info, perform)
+end
+
+local function info_of(step, id)
+    step.id, step.resource = id, step.definition.name
+    return step
+end
+
+-- The variables that templates of these steps name.
+local function vars_for(h, gathered, wanted)
+    if not wanted then return nil end
+    local vars, some = {}, false
+    for name, value in pairs(h.vars) do
+        for _, text in ipairs(gathered.texts) do
+            if type(name) == "string" and text:find(name, 1, true) then vars[name], some = value, true end
+        end
+    end
+    return some and vars or nil
+end
+
+local function entry(step, given)
+    local definition = step.definition
     local module = resource.module_of(definition)
     return {
-        definition.name, options = given, at = at,
-        module = module and not module:find("^orrery%.play%.resources%.") and module or nil,
+        definition.name, options = given, at = step.at,
+        module = module ~= resource.BUILT_IN .. definition.name and module or nil,
         definition = not module and definition or nil,
     }
 end
 
--- Resources ---------------------------------------------------------------------------------------
+local ELSEWHERE = { "as", "delegate_to" }
 
-local function one(h, definition, given)
-    local at = Error.at()
-    if type(given) ~= "table" then
-        Error.raise { code = "argument", at = at, message = ("h:%s takes a table of options"):format(definition.name) }
+-- Without a conductor, the host itself goes where a step is to be done.
+local function place_of(h, modifiers)
+    if h.conductor then return h end
+    for _, key in ipairs(ELSEWHERE) do
+        local value = modifiers[key]
+        if key == "as" and value ~= nil then return h:as(value) end
+        if value ~= nil then
+            local ctx = type(value) == "table" and (value.ctx or value) or nil
+            if ctx and ctx.id then return setmetatable({ ctx = ctx }, { __index = h }) end
+            local message = "delegate_to: outside of a play, give it a context"
+            Error.raise { code = "option", at = Error.at(), message = message }
+        end
     end
-    engine.step(definition, given, at)
-    local response = ask(h, { id = next_id(h), single = true, steps = { entry(definition, given, at) } }, at)
+    return h
+end
+
+local function send_one(h, step, given)
+    local gathered = sources.gather()
+    sources.add_step(gathered, step, step.at)
+    h = place_of(h, step.modifiers)
+    local response = asking.ask(h, {
+        id = step.id, single = true, steps = { entry(step, given) },
+        vars = vars_for(h, gathered, step.definition.vars),
+    }, { at = step.at, gathered = gathered })
     return response.results[1]
+end
+
+--- Does one step.
+---@param definition orrery.play.Resource
+---@param given table
+---@param at? string
+---@return orrery.play.Result
+function Host:one(definition, given, at)
+    local step = steps.make(definition, given, at)
+    return M.conduct(self, info_of(step, M.next_id(self)), function() return send_one(self, step, given) end)
+end
+
+-- Lists -------------------------------------------------------------------------------------------
+
+local NOT_IN_LISTS = { "as", "delegate_to", "run_once" }
+
+local function refuse_in_list(step, at)
+    for _, key in ipairs(NOT_IN_LISTS) do
+        if step.modifiers[key] ~= nil then
+            local message = ("%s: option '%s' has no place in a list: use h:as(user):apply, or a step of its own"):format(
+                step.definition.name, key)
+            Error.raise { code = "option", at = at, message = message }
+        end
+    end
 end
 
 --- Brings a list of resources about, in one message. It ends at the first that fails.
@@ -142,49 +146,71 @@ end
 ---Raises what went wrong; `results` of the error has those of the steps before.
 function Host:apply(list)
     local at = Error.at()
-    local steps = {}
+    if type(list) ~= "table" then Error.raise { code = "argument", at = at, message = "h:apply takes a list" } end
+    local id, infos, entries = M.next_id(self), {}, {}
     for i, each in ipairs(list) do
-        local given = {}
-        for key, value in pairs(each) do
-            if key ~= 1 then given[key] = value end
-        end
-        local definition = resource.find(each[1]) or resource.unknown(each[1], at)
-        engine.step(definition, given, at)
-        steps[i] = entry(definition, given, at)
+        local definition, given = steps.entry(each, at)
+        local step = steps.make(definition, given, at)
+        refuse_in_list(step, at)
+        infos[i], entries[i] = info_of(step, ("%s.%d"):format(id, i)), entry(step, given)
     end
-    return ask(self, { id = next_id(self), steps = steps }, at).results
+    if self.conductor then self.conductor:list(self, infos, entries) end
+    local gathered, wants_vars = sources.gather(), false
+    for i, step in ipairs(infos) do
+        if not entries[i].skip then
+            sources.add_step(gathered, step, at)
+            wants_vars = wants_vars or step.definition.vars
+        end
+    end
+    return asking.ask(self, {
+        id = id, steps = entries, vars = vars_for(self, gathered, wants_vars),
+    }, { at = at, gathered = gathered }).results
 end
+
+-- Batches -----------------------------------------------------------------------------------------
 
 local function drop_response(_, ...) return ... end
 
+local function takes_files(literals)
+    for name in pairs(literals) do
+        local definition = name:match "^[%a_][%w_]*$" and resource.find(name)
+        for _, option in pairs(definition and definition.options or {}) do
+            if option.type == "source" then return true end
+        end
+    end
+    return false
+end
+
 --- Runs a function on the target, as a whole and in one message. It gets an `h` with the same methods.
----@param fn fun(h: orrery.play.TargetHost): any
+---@param opts { files?: string[], name?: string }|function `files` of the controller that it may use beside those
+---that it names literally
+---@param fn? fun(h: orrery.play.TargetHost): any
 ---@return any ... what it returns
-function Host:batch(fn)
+---Raises what it raises.
+function Host:batch(opts, fn)
     local at = Error.at()
-    return drop_response(ask(self, { id = next_id(self), batch = fn, vars = self.vars }, at))
+    if type(opts) == "function" then opts, fn = {}, opts end
+    if type(opts) ~= "table" or type(fn) ~= "function" then
+        Error.raise { code = "argument", at = at, message = "h:batch takes a function, which runs on the target" }
+    end
+    local info = {
+        id = M.next_id(self), resource = "batch", title = opts.name or "batch", modifiers = {}, how = "batch", at = at,
+    }
+    return M.conduct(self, info, function()
+        local literals, gathered = sources.literals(fn), sources.gather()
+        sources.add_batch(gathered, literals, opts.files, takes_files(literals))
+        return drop_response(asking.ask(self, { id = info.id, batch = fn, vars = self.vars }, {
+            at = at, gathered = gathered, literals = literals,
+        }))
+    end)
 end
 
---- Says something in the view.
----@param text string
-function Host:say(text)
-    self.sink { event = "message", play = self.play or nil, host = self.name, level = "info", text = engine.scrub(tostring(text)) }
-end
+-- Other methods -----------------------------------------------------------------------------------
 
-function Host:warn(text)
-    self.sink { event = "message", play = self.play or nil, host = self.name, level = "warning", text = engine.scrub(tostring(text)) }
-end
-
-function Host:run(argv, opts) return self.ctx:run(argv, opts) end
-
-function Host:shell(text, ...) return self.ctx:shell(text, ...) end
-
-function Host:put(from, to, opts) return self.ctx:put(from, to, opts) end
-
-function Host:get(from, to, opts) return self.ctx:get(from, to, opts) end
-
--- Facts are found there, a group at a time, when they are asked for.
-local function remote_facts(h)
+--- What is known of where a host's steps are performed.
+---@param h { ctx: orrery.Context }
+---@return table
+function M.facts(h)
     return setmetatable({}, {
         __index = function(known, key)
             local value = h.ctx:call("orrery.play.facts.get", key)
@@ -194,16 +220,74 @@ local function remote_facts(h)
     })
 end
 
+-- Users of a context of the script's are reached by sudo, or by the launcher that is named.
+local function become(h, user)
+    local who = type(user) == "table" and user or { user = tostring(user) }
+    local key = ("%d\0%s\0%s"):format(h.ctx.id, who.method or "sudo", who.user or "root")
+    if not h.others[key] then
+        local opts = {}
+        for name, value in pairs(who) do
+            if name ~= "user" and name ~= "method" then opts[name] = value end
+        end
+        h.others[key] = h.ctx[who.method or "sudo"](h.ctx, who.user or "root", opts)
+    end
+    return h.others[key]
+end
+
+--- The same host, whose steps are done as another user.
+---@param user any a name, or { user =, method = }
+---@return orrery.play.Host
+function Host:as(user)
+    local conductor = self.conductor
+    local ctx = conductor and conductor.session.connections:as(self.name, user) or become(self, user)
+    local other = { ctx = ctx }
+    other.facts = M.facts(other)
+    return setmetatable(other, { __index = self }) -- all else is the host's, also what changes: its scope
+end
+
+local function say(level)
+    return function(self, text)
+        self.sink {
+            event = "message", play = self.play or nil, host = self.name, level = level,
+            text = engine.scrub(tostring(text)),
+        }
+    end
+end
+
+--- Says something in the view.
+Host.say, Host.warn = say "info", say "warning"
+
+--- Runs a command, as a step: see the resource `command`.
+---@param argv (string|number)[]
+---@param opts? table
+---@return orrery.play.Result result with code, stdout, stderr
+function Host:run(argv, opts) return self:command(require("orrery.play.commands").given(argv, opts)) end
+
+--- Calls a function on the target. It is the script's own: it also runs in check mode, and should look at h.check.
+---@param fn function|string
+---@param ... any
+---@return any ...
+function Host:call(fn, ...) return self.ctx:call(fn, ...) end
+
+--- Copies a file from here to the target, as a step.
+---@param from string
+---@param to string
+---@param opts? table as for ctx:put
+---@return orrery.play.Result result with changed, sent, size, hash
+function Host:put(from, to, opts) return require("orrery.play.transfers").put(self, from, to, opts) end
+
+--- Copies a file from the target to here, as a step.
+function Host:get(from, to, opts) return require("orrery.play.transfers").get(self, from, to, opts) end
+
 local function index(h, key)
-    if Host[key] then return Host[key] end
+    if Host[key] ~= nil then return Host[key] end
     if key == "facts" then
-        local facts = remote_facts(h)
-        rawset(h, "facts", facts)
-        return facts
+        h.facts = M.facts(h)
+        return h.facts
     end
     local definition = resource.find(key)
     if not definition then resource.unknown(key) end
-    return function(self, given) return one(self, definition, given) end
+    return function(self, ...) return Host.one(self, definition, steps.given(...), Error.at()) end
 end
 
 local MT = { __index = index }
@@ -214,6 +298,8 @@ local MT = { __index = index }
 ---@field settings? orrery.play.Settings
 ---@field sink? fun(event: table) gets every event; must not raise
 ---@field play? integer for events
+---@field conductor? orrery.play.Conductor who decides about steps
+---@field tags? string[] which all steps have
 
 local function ignore() end
 
@@ -223,9 +309,12 @@ local function ignore() end
 ---@return orrery.play.Host
 function M.new(ctx, opts)
     opts = opts or {}
+    local settings = opts.settings or {}
     return setmetatable({
-        ctx = ctx, name = opts.name or ctx.name, vars = opts.vars or {}, settings = opts.settings or {},
-        sink = opts.sink or ignore, play = opts.play or false, scope = { prefix = "", count = 0 },
+        ctx = ctx, name = opts.name or ctx.name, vars = opts.vars or {}, settings = settings,
+        check = settings.check or false, sink = opts.sink or ignore, play = opts.play or false,
+        conductor = opts.conductor or false, tags = opts.tags or false, scope = { prefix = "", count = 0 },
+        inboxes = {}, others = {},
     }, MT)
 end
 

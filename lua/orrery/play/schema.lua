@@ -1,7 +1,7 @@
 --- What options a resource takes, and what becomes of them.
 --
--- A schema is a table of options by name, each a table with a type (or an enum) and a line of documentation. From it come
--- the error for a wrong option, which names resource, option and value, `orrery doc`, and the types for LuaLS.
+-- A schema is a table of options by name, each a table with a type (or an enum) and a line of documentation. From it
+-- come the error for a wrong option, which names resource, option and value, `orrery doc`, and the types for LuaLS.
 --
 -- Options are checked twice: where the script names them, so that the error has the script's line, and on the target,
 -- where they are also made into what a resource works with: a mode becomes a schema.Mode, a duration seconds.
@@ -148,7 +148,9 @@ local function size(text)
     return number and math.floor(tonumber(number) * 1024 ^ SIZES[unit]) or nil
 end
 
-local function is_integer(value) return type(value) == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 end
+local function is_integer(value)
+    return type(value) == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53
+end
 
 local TYPES = {}
 
@@ -229,6 +231,12 @@ end
 
 local check_value
 
+-- The part of a value that is wrong.
+local function inner(wrong, whole)
+    if wrong == nil then return whole end
+    return wrong
+end
+
 local function check_list(value, option)
     if type(value) ~= "table" then
         if option.type == "list" and option.single then value = { value } else return nil, "must be a list" end
@@ -241,7 +249,7 @@ local function check_list(value, option)
     for i = 1, n do
         if value[i] == nil then return nil, ("must be a list, but has nothing at [%d]"):format(i) end
         local each, must, wrong = check_value(value[i], option.of or "any")
-        if must then return nil, ("[%d] %s"):format(i, must), wrong == nil and value[i] or wrong end
+        if must then return nil, ("[%d] %s"):format(i, must), inner(wrong, value[i]) end
         checked[i] = each
     end
     return checked
@@ -252,7 +260,7 @@ local function check_map(value, option)
     local checked = {}
     for key, each in pairs(value) do
         local one, must, wrong = check_value(each, option.of or "any")
-        if must then return nil, ("['%s'] %s"):format(tostring(key), must), wrong == nil and each or wrong end
+        if must then return nil, ("['%s'] %s"):format(tostring(key), must), inner(wrong, each) end
         checked[key] = one
     end
     return checked
@@ -358,7 +366,8 @@ end
 
 local function check_option(where, name, option)
     if type(option) ~= "table" then
-        fail(where, ("option '%s' must be described by a table: { type = \"string\", doc = ... }"):format(tostring(name)))
+        local text = "option '%s' must be described by a table: { type = \"string\", doc = ... }"
+        fail(where, text:format(tostring(name)))
     end
     local types = type(option.type) == "table" and option.type or { option.type }
     for _, each in ipairs(types) do

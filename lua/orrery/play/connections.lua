@@ -1,0 +1,137 @@
+--- Contexts of a run: one for each host and user, opened when first needed, kept to its end.
+--
+-- A host that was lost stays lost: it is never opened again behind the back of a play, which would go on with half of
+-- what it did undone.
+
+local Error = require "orrery.error"
+local sched = require "orrery.sched"
+
+local M = {}
+
+---@class orrery.play.Become
+---@field user? string default root
+---@field method? string a launcher: "sudo" (default), "su", "doas", "runuser", "machinectl"
+---@field password? any
+
+---@class orrery.play.Connections
+---@field package session orrery.play.Session
+---@field package opening table<string, orrery.Task> by host, and user
+local Connections = {}
+Connections.__index = Connections
+
+---@param session orrery.play.Session
+---@return orrery.play.Connections
+function M.new(session)
+    return setmetatable({ session = session, opening = {} }, Connections)
+end
+
+-- Who comes while it is opened waits for the same; who comes later has it, or the error.
+local function shared(self, key, open)
+    local task = self.opening[key]
+    if not task then
+        task = sched.spawn(open)
+        task.watched = true
+        self.opening[key] = task
+    end
+    return task:get()
+end
+
+local function unreachable(err)
+    err = Error.from(err)
+    if err.code ~= "interrupted" then err.unreachable = true end
+    error(err, 0)
+end
+
+--- The context of a host, as its inventory says who logs in.
+---@param name string
+---@return orrery.Context
+---Raises what opening raises, with `unreachable` set.
+function Connections:get(name)
+    return shared(self, name, function()
+        local ok, ctx = pcall(self.session.inventory.open, self.session.inventory, name)
+        if not ok then unreachable(ctx) end
+        return ctx
+    end)
+end
+
+--- Who a host's steps run as: from what a play, or a step, says.
+---@param become nil|boolean|string|orrery.play.Become
+---@return orrery.play.Become? become nil: whoever logs in
+---Raises "option".
+function M.become(become)
+    if become == nil or become == false then return nil end
+    if become == true then return { user = "root", method = "sudo" } end
+    if type(become) == "string" then return { user = become, method = "sudo" } end
+    if type(become) ~= "table" then
+        Error.raise { code = "option", at = Error.at(), message = "play: option 'become' must be true, a name or a table" }
+    end
+    local copy = { user = "root", method = "sudo" }
+    for key, value in pairs(become) do copy[key] = value end
+    return copy
+end
+
+local function is_user(ctx, user)
+    local info = ctx.info and ctx:info()
+    return info and info.uid == 0 and user == "root"
+end
+
+local function reveal(value)
+    local secret = package.loaded["orrery.secret"]
+    return secret and value ~= nil and secret.reveal(value) or value
+end
+
+local function child(ctx, become, password)
+    local launch = ctx[become.method]
+    if type(launch) ~= "function" then
+        Error.raise { code = "option", message = ("become: there is no launcher '%s'"):format(tostring(become.method)) }
+    end
+    local opts = {}
+    for key, value in pairs(become) do
+        if key ~= "user" and key ~= "method" then opts[key] = value end
+    end
+    opts.password = reveal(become.password or password)
+    return launch(ctx, become.user, opts)
+end
+
+--- The context of a host as a user.
+---@param name string
+---@param become nil|boolean|string|orrery.play.Become
+---@return orrery.Context
+function Connections:as(name, become)
+    become = M.become(become)
+    local ctx = self:get(name)
+    if not become or is_user(ctx, become.user) then return ctx end
+    local key = ("%s\0%s\0%s"):format(name, become.method, become.user)
+    return shared(self, key, function()
+        local ok, inner = pcall(child, ctx, become, self.session.inventory:become_password(name))
+        -- The host is there; who may not become somebody else has failed.
+        if not ok then error(Error.from(inner), 0) end
+        return inner
+    end)
+end
+
+--- Whether the way to a host is still there; true where it was never opened.
+---@param name string
+---@return boolean
+function Connections:alive(name)
+    local task = self.opening[name]
+    if not task or not task.state then return true end
+    if task.state ~= "resolved" then return false end
+    local ctx = task[1]
+    if type(ctx) ~= "table" or not ctx.id then return true end
+    return require("orrery.core").below(ctx.id) and true or false
+end
+
+--- Closes all. Those in contexts go with them.
+function Connections:close()
+    local contexts = {}
+    for key, task in pairs(self.opening) do
+        if task.state == "resolved" and not key:find("%z") then contexts[#contexts + 1] = task[1] end
+    end
+    self.opening = {}
+    require("orrery.parallel").each(contexts, { raise = false }, function(ctx)
+        if ctx.close then pcall(ctx.close, ctx) end
+    end)
+end
+
+return M
