@@ -241,6 +241,12 @@ end
 
 local check_value
 
+-- The part of a value that is wrong.
+local function inner(wrong, whole)
+    if wrong == nil then return whole end
+    return wrong
+end
+
 local function check_list(value, option)
     if type(value) ~= "table" then
         if option.type == "list" and option.single then value = { value } else return nil, "must be a list" end
@@ -253,7 +259,7 @@ local function check_list(value, option)
     for i = 1, n do
         if value[i] == nil then return nil, ("must be a list, but has nothing at [%d]"):format(i) end
         local each, must, wrong = check_value(value[i], option.of or "any")
-        if must then return nil, ("[%d] %s"):format(i, must), wrong == nil and value[i] or wrong end
+        if must then return nil, ("[%d] %s"):format(i, must), inner(wrong, value[i]) end
         checked[i] = each
     end
     return checked
@@ -264,7 +270,7 @@ local function check_map(value, option)
     local checked = {}
     for key, each in pairs(value) do
         local one, must, wrong = check_value(each, option.of or "any")
-        if must then return nil, ("['%s'] %s"):format(tostring(key), must), wrong == nil and each or wrong end
+        if must then return nil, ("['%s'] %s"):format(tostring(key), must), inner(wrong, each) end
         checked[key] = one
     end
     return checked
