@@ -12,6 +12,8 @@ usage: orrery COMMAND [OPTION...]
 Commands:
   run         run a Lua script that works on other machines
   exec        run one command on many hosts in parallel
+  inventory   show which hosts there are, in which groups, and what is known of
+              them
   attach      look into a script that runs with --listen, or run another in it
   ssh-check   connect to a host, and explain each step
   vault       make, show and change encrypted files for secrets
@@ -64,6 +66,7 @@ usage: orrery exec -H HOSTS [OPTION...] [--] COMMAND [ARG...]
 
   orrery exec -H web1,web2 -- uname -r         two words or more: no shell
   orrery exec -H web[01-20],db1 'df -h | tail -1'      one word: for sh -c
+  orrery exec -i prod/ -H '@web!web3' uptime           groups of an inventory
   orrery exec --hosts-file all --fold cat /etc/os-release
   orrery exec -H a,b,c --local -- hostname     try it without any host
 
@@ -74,12 +77,15 @@ each host what it interrupted; the second one exits at once, and they are ended
 all the same.
 
 Hosts:
-  -H, --hosts LIST       as ssh knows them: web1,deploy@web2,db[1-3]; repeatable
+  -H, --hosts LIST       as ssh knows them: web1,deploy@web2,db[1-3]; with an
+                         inventory also @web!web3; repeatable
   --hosts-file FILE      the same, one or more a line, # comments; - is stdin
+  -i, --inventory SOURCE which groups there are, and how hosts are reached: see
+                         'orrery help inventory'; repeatable
   -l, --user USER        for hosts without USER@
   -p, --port PORT
   -F, --ssh-config FILE  instead of ~/.ssh/config; "none" reads no file
-  -i, --identity FILE    private key to offer; repeatable
+  --identity FILE        private key to offer; repeatable
   -J, --jump HOSTS       reach them by way of these, as with ssh: u@j1:2222,j2
   --known-hosts FILE     instead of the configured ones; repeatable
   --connect-timeout S    for a host to answer, and again to let us in
@@ -109,6 +115,41 @@ Exit status:
   64   a mistake on the command line; nothing was run
   74   the output could not be written
   130  Ctrl-C, as a shell sees it; likewise 141 when the reader has gone away
+]],
+
+inventory = [[
+usage: orrery inventory [-i SOURCE]... --list | --graph [GROUP] | --host HOST |
+                        --expand HOSTS | --fold HOSTS
+
+  orrery inventory -i hosts.ini --graph
+  orrery inventory -i hosts.ini --host web1 --why
+  orrery inventory -i prod/ --fold '@web!web3'       16 hosts: web[1-2,4-17]
+
+Shows what is in an inventory, without connecting to any host.
+
+Sources:
+  -i, --inventory SOURCE  a file (Lua, INI or JSON), a program that prints JSON,
+                          a directory of such, ssh-config: for ~/.ssh/config, or
+                          names: 'web1,web2'; repeatable, later ones win.
+                          Without it: $ORRERY_INVENTORY
+
+What to show:
+  --list          all of it as JSON, as 'ansible-inventory --list' does
+  --graph         groups and hosts as a tree, from GROUP on; with --vars also
+                  their variables
+  --host HOST     the variables of HOST as JSON; with --why, where each comes
+                  from and what it wins over
+  --expand HOSTS  the hosts that an expression stands for, one a line
+  --fold HOSTS    their number, and the short way to write them
+
+HOSTS is an expression: web[1-20], n[01-10/2], r[1-2]n[1-4], @GROUP, @*, web*,
+joined by , (or) ! (but not) & (and) ^ (either, not both), from left to right.
+
+Exit status:
+  0    it was shown
+  1    the inventory is wrong; stderr has the file, the line and the cause
+  64   a mistake on the command line
+  130  Ctrl-C, as a shell sees it
 ]],
 
 attach = [=[
