@@ -30,7 +30,7 @@ M.options = {
     { name = "output", value = "text" },
     { name = "report", value = "text" },
     { name = "no-record" },
-    { name = "vault-passphrase-file", value = "text" },
+    { name = "vault-passphrase-file", value = "text", many = true },
     { name = "stats" },
 }
 
@@ -199,7 +199,7 @@ function M.main(opts, words)
     if settings.step then settings.confirm = M.confirmer(ask_person) end
     require "orrery"
     if opts["vault-passphrase-file"] then
-        require("orrery.vault").passphrase_file = opts["vault-passphrase-file"]
+        require("orrery.vault").passphrase_files(opts["vault-passphrase-file"])
     end
     if not settings.list then
         settings.views = outputs.open(kind, {
