@@ -15,6 +15,7 @@ Commands:
   exec        run one command on many hosts in parallel
   inventory   show which hosts there are, in which groups, and what is known of
               them
+  doc         say what a resource of playbooks does, and what options it has
   attach      look into a script that runs with --listen, or run another in it
   ssh-check   connect to a host, and explain each step
   vault       make, show and change encrypted files for secrets
@@ -268,6 +269,21 @@ Exit status:
   0    the host can be used
   1    it cannot
   64   a mistake on the command line
+]],
+
+doc = [[
+usage: orrery doc [OPTION...] [RESOURCE...]
+
+  orrery doc                             all resources, with a line of each
+  orrery doc file                        one, with its options and its result
+  orrery doc ./motd.lua                  those that a file of yours defines
+
+Options:
+  --modifiers     the options that every resource has
+  --types         types of all for LuaLS: write them to a file of its library
+  --markdown      a table of all
+
+Exit status: 0; 64 where there is no such resource.
 ]],
 
 vault = [[

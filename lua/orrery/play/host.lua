@@ -133,9 +133,8 @@ local NOT_IN_LISTS = { "as", "delegate_to", "run_once" }
 local function refuse_in_list(step, at)
     for _, key in ipairs(NOT_IN_LISTS) do
         if step.modifiers[key] ~= nil then
-            local message = ("%s: option '%s' has no place in a list: use h:as(user):apply, or a step of its own"):format(
-                step.definition.name, key)
-            Error.raise { code = "option", at = at, message = message }
+            local text = "%s: option '%s' has no place in a list: use h:as(user):apply, or a step of its own"
+            Error.raise { code = "option", at = at, message = text:format(step.definition.name, key) }
         end
     end
 end
