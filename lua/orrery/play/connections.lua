@@ -16,13 +16,14 @@ local M = {}
 ---@class orrery.play.Connections
 ---@field package session orrery.play.Session
 ---@field package opening table<string, orrery.Task> by host, and user
+---@field package users table<string, orrery.play.Become> by the same
 local Connections = {}
 Connections.__index = Connections
 
 ---@param session orrery.play.Session
 ---@return orrery.play.Connections
 function M.new(session)
-    return setmetatable({ session = session, opening = {} }, Connections)
+    return setmetatable({ session = session, opening = {}, users = {} }, Connections)
 end
 
 -- Who comes while it is opened waits for the same; who comes later has it, or the error.
@@ -102,6 +103,7 @@ function Connections:as(name, become)
     local ctx = self:get(name)
     if not become or is_user(ctx, become.user) then return ctx end
     local key = ("%s\0%s\0%s"):format(name, become.method, become.user)
+    self.users[key] = become
     return shared(self, key, function()
         local ok, inner = pcall(child, ctx, become, self.session.inventory:become_password(name))
         -- The host is there; who may not become somebody else has failed.
@@ -120,6 +122,29 @@ function Connections:alive(name)
     local ctx = task[1]
     if type(ctx) ~= "table" or not ctx.id then return true end
     return require("orrery.core").below(ctx.id) and true or false
+end
+
+--- Opens a host again, which was rebooted on purpose: all of its contexts are others from then on.
+---@param name string
+---@param ctx orrery.Context one of those before
+---@return orrery.Context ctx the new one as the same user
+---Raises what opening raises, with `unreachable` set.
+function Connections:reopen(name, ctx)
+    local become, old = self.reopening and self.reopening[name], {}
+    for key, task in pairs(self.opening) do
+        if key == name or key:sub(1, #name + 1) == name .. "\0" then
+            if task.state == "resolved" and task[1] == ctx then become = self.users[key] end
+            old[#old + 1] = task.state == "resolved" and task[1] or nil
+            self.opening[key] = nil
+        end
+    end
+    -- Where the first try fails, the next one knows no contexts any more, but must know who it was.
+    self.reopening = self.reopening or {}
+    self.reopening[name] = become
+    for _, each in ipairs(old) do pcall(each.close, each, 0) end
+    local new = self:as(name, become)
+    self.reopening[name] = nil
+    return new
 end
 
 --- Closes all. Those in contexts go with them.
