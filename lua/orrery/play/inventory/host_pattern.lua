@@ -41,10 +41,7 @@ end
 -- All names of a pattern; nil and the range that is wrong.
 local function expand(pattern)
     local head, range, tail = pattern:match "^([^%[]*)%[([^%]]*)%](.*)$"
-    if not head then
-        if pattern:find "[%[%]]" then return nil, ("'%s' has brackets that do not match"):format(pattern) end
-        return { pattern }
-    end
+    if not head then return { pattern } end
     local middle, why = members(range)
     if not middle then return nil, ("[%s] %s"):format(range, why) end
     local rest, problem = expand(tail)
@@ -74,6 +71,7 @@ end
 ---@return string[]? names
 ---@return integer|string|nil port or, without names, why
 function M.read(word)
+    if word:gsub("%[[^%[%]]*%]", ""):find "[%[%]]" then return nil, "its brackets do not match" end
     local pattern, port = split_port(word)
     if is_ipv6(pattern) then return { pattern }, tonumber(port) end
     local plain = pattern:gsub("%[[^%]]*%]", "")

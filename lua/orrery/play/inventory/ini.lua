@@ -50,10 +50,7 @@ local KINDS = { hosts = true, children = true, vars = true }
 function Reader:section(name, kind)
     kind = kind or "hosts"
     if not KINDS[kind] then
-        local near = options.nearest(kind, { "hosts", "children", "vars" })
-        local hint = near and ("; did you mean '%s'?"):format(near) or ""
-        self:fail(("[%s:%s] is no section: it is [GROUP], [GROUP:children] or [GROUP:vars]%s"):format(name, kind, hint),
-            1)
+        self:fail(("[%s:%s] is no section: it is [GROUP], [GROUP:children] or [GROUP:vars]"):format(name, kind), 1)
     end
     self.group, self.kind = name, kind
     if kind == "vars" then

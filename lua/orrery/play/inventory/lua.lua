@@ -61,14 +61,21 @@ local function ssh_schema()
     return schema
 end
 
+-- The keys of a table that has names only, by the alphabet.
+function Reader:names(path, map)
+    for key in pairs(map) do
+        if type(key) ~= "string" then self:fail(path, ("names were expected, not [%s]"):format(tostring(key))) end
+    end
+    return json.keys(map)
+end
+
 function Reader:say(path, entity, said)
-    for _, key in ipairs(json.keys(said.vars or {})) do
-        if type(key) ~= "string" then self:fail(path, "variables have names") end
+    for _, key in ipairs(self:names(path .. "vars", said.vars or {})) do
         Model.set(entity, key, said.vars[key], self.name)
     end
     if said.ssh then
         self:check(path .. "ssh", said.ssh, ssh_schema())
-        for _, key in ipairs(json.keys(said.ssh)) do
+        for _, key in ipairs(self:names(path .. "ssh", said.ssh)) do
             Model.set(entity, "ssh." .. key, said.ssh[key], self.name, true)
         end
     end
@@ -100,21 +107,24 @@ function Reader:hosts(path, group, hosts)
     for _, name in ipairs(names) do self:host(("%s.%s"):format(path, name), group, name, hosts[name]) end
 end
 
+function Reader:child(path, parent, child)
+    if type(child) ~= "string" then self:fail(path, "the name of a group was expected") end
+    if not self.groups[child] and not self.model.groups[child] then
+        local near = options.nearest(child, json.keys(self.groups))
+        self:fail(path, ("there is no group '%s'%s"):format(child,
+            near and (" (did you mean '%s'?)"):format(near) or ""))
+    end
+    self.model:add_child(parent, child, self.name)
+end
+
 function Reader:group(name, said)
-    local path = "groups." .. tostring(name)
-    if type(name) ~= "string" then self:fail(path, "groups have names") end
+    local path = "groups." .. name
     said = self:check(path, said, GROUP)
     local group = self.model:group(name, self.name)
     self:hosts(path .. ".hosts", name, said.hosts or {})
     self:say(path .. ".", group, said)
     for i, child in ipairs(said.children or {}) do
-        if type(child) ~= "string" then self:fail(("%s.children[%d]"):format(path, i), "the name of a group was expected") end
-        if not self.groups[child] and not self.model.groups[child] then
-            local near = options.nearest(child, json.keys(self.groups))
-            self:fail(("%s.children[%d]"):format(path, i), ("there is no group '%s'%s"):format(child,
-                near and (" (did you mean '%s'?)"):format(near) or ""))
-        end
-        self.model:add_child(name, child, self.name)
+        self:child(("%s.children[%d]"):format(path, i), name, child)
     end
 end
 
@@ -129,7 +139,7 @@ function M.take(model, data, name)
     reader.groups = data.groups or {}
     reader:say("", model.groups.all, data)
     reader:hosts("hosts", "ungrouped", data.hosts or {})
-    for _, group in ipairs(json.keys(reader.groups)) do reader:group(group, reader.groups[group]) end
+    for _, group in ipairs(reader:names("groups", reader.groups)) do reader:group(group, reader.groups[group]) end
 end
 
 --- Runs a file that returns a table.
