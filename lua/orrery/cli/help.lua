@@ -14,8 +14,10 @@ Commands:
   exec        run one command on many hosts in parallel
   inventory   show which hosts there are, in which groups, and what is known of
               them
+  doc         say what a resource of playbooks does, and what options it has
   attach      look into a script that runs with --listen, or run another in it
   ssh-check   connect to a host, and explain each step
+  vault       make, show and change encrypted files for secrets
   version     versions, and where the agents are
   help        this text, or that of a command
 
@@ -204,6 +206,57 @@ Options:
 Exit status:
   0    the host can be used
   1    it cannot
+  64   a mistake on the command line
+]],
+
+doc = [[
+usage: orrery doc [OPTION...] [RESOURCE...]
+
+  orrery doc                             all resources, with a line of each
+  orrery doc file                        one, with its options and its result
+  orrery doc ./motd.lua                  those that a file of yours defines
+
+Options:
+  --modifiers     the options that every resource has
+  --types         types of all for LuaLS: write them to a file of its library
+  --markdown      a table of all
+
+Exit status: 0; 64 where there is no such resource.
+]],
+
+vault = [[
+usage: orrery vault COMMAND [OPTION...] FILE
+
+  orrery vault create secrets.vault      opens $VISUAL, $EDITOR or vi
+  orrery vault edit secrets.vault
+  orrery vault view secrets.vault
+
+Encrypted files for secrets. Their text is Lua that returns a table, and scripts
+read it with orrery.secret.vault("secrets.vault").db_password. What is edited is
+in memory only, never on a disk.
+
+Commands:
+  create      make a vault, and edit what is in it
+  edit        change what is in it
+  view        write it to stdout
+  rekey       encrypt it with another passphrase
+  encrypt     make a vault of a file, in its place
+  decrypt     make a file of a vault, in its place
+
+Options:
+  --passphrase-file FILE       the first line of FILE is the passphrase; without
+                               it, of the file that ORRERY_VAULT_PASSPHRASE_FILE
+                               names; without that, it is asked for
+  --new-passphrase-file FILE   the same for the new one of rekey
+  --stdin                      create and edit: take the text from stdin
+  -o, --output FILE            encrypt and decrypt: write FILE, and leave the
+                               other; for decrypt, - is stdout
+  -v, -vv, -vvv                log what happens: info, debug, trace
+  --log FILE                   append the log to FILE, not to stderr
+
+Exit status:
+  0    done
+  1    no vault, damaged, or another passphrase; nothing was changed
   64   a mistake on the command line
 ]],
 

@@ -20,11 +20,18 @@ local LOG_WARN, LOG_TRACE = 1, 4
 
 ---@type table<string, string> the modules of the subcommands
 local COMMANDS = {
-    exec = "orrery.cli.exec", run = "orrery.cli.run", attach = "orrery.cli.attach", play = "orrery.cli.play",
-    inventory = "orrery.cli.inventory", ["ssh-check"] = "orrery.cli.ssh_check", version = "orrery.cli.version",
+    run = "orrery.cli.run",
+    play = "orrery.cli.play",
+    exec = "orrery.cli.exec",
+    inventory = "orrery.cli.inventory",
+    doc = "orrery.cli.doc",
+    vault = "orrery.cli.vault",
+    attach = "orrery.cli.attach",
+    ["ssh-check"] = "orrery.cli.ssh_check",
+    version = "orrery.cli.version",
     help = false,
 }
-local NAMES = { "run", "play", "exec", "inventory", "attach", "ssh-check", "version", "help" }
+local NAMES = { "run", "play", "exec", "inventory", "doc", "vault", "attach", "ssh-check", "version", "help" }
 
 ---@type orrery.cli.Option[] may stand before and after the name of a subcommand
 local COMMON = {

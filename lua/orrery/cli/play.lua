@@ -155,7 +155,7 @@ local function report(err)
     if err == nil then return end
     err = Error.from(err)
     -- What stopped a play was said by its hosts, and by the play.
-    if err.play_stopped or interrupt.happened() and err.code == "interrupted" then return end
+    if require("orrery.play.session").is_stop(err) or interrupt.happened() and err.code == "interrupted" then return end
     if err.code == "usage" then error(err, 0) end
     require("orrery.cli").report(err)
 end
@@ -201,7 +201,11 @@ function M.main(opts, words)
         require("orrery.vault").passphrase_files(opts["vault-passphrase-file"])
     end
     require "orrery"
-    if not settings.list then settings.views = outputs.open(kind, opts) end
+    if not settings.list then
+        settings.views = outputs.open(kind, {
+            report = opts.report, verbose = opts.verbose, diff = opts.diff, playbook = path,
+        })
+    end
     require("orrery.play.session").configure(settings)
     local arguments = args.rest(words, 2)
     return run_script(path, arguments, finisher())

@@ -32,14 +32,22 @@ function M.at_exit(fn)
     end)
 end
 
+-- A script that has plays: their recap, and the end of what they have opened.
+local function finish_plays(err)
+    local plays = package.loaded["orrery.play.session"]
+    local run = plays and plays.running()
+    return run and run:finish(err) or 0
+end
+
 -- What a script that was interrupted raises says no more than that, mostly.
 local function report(ok, err)
     local interrupt = require "orrery.interrupt"
     if interrupt.happened() then
-        interrupt.settle()
         io.stdout:flush()
         io.stderr:write("orrery: ", require("orrery.cli.output").printable(interrupt.report(), 2), "\n")
     end
+    local plays = package.loaded["orrery.play.session"]
+    if plays and plays.is_stop(err) then return end
     if not ok and not (interrupt.happened() and Error.from(err).code == "interrupted") then
         require("orrery.cli").report(Error.from(err))
     end
@@ -60,9 +68,13 @@ function M.program(opts, fn)
     end
     require("orrery.interrupt").install()
     -- No traceback of ours: what the script raised has its own, and its syntax needs none.
+    M.at_exit(finish_plays)
     local ok, err = pcall(fn)
+    if require("orrery.interrupt").happened() then require("orrery.interrupt").settle() end
+    local status = finish_plays(not ok and err or nil)
     report(ok, err)
-    return ok and not failed and 0 or 1
+    if failed or not ok and status == 0 then status = 1 end
+    return status
 end
 
 -- Those that are attached hear of the end of this, rather than of that of each context.

@@ -16,13 +16,14 @@ local M = {}
 ---@class orrery.play.Connections
 ---@field package session orrery.play.Session
 ---@field package opening table<string, orrery.Task> by host, and user
+---@field package borrowed table<string, boolean> hosts whose contexts somebody else closes
 local Connections = {}
 Connections.__index = Connections
 
 ---@param session orrery.play.Session
 ---@return orrery.play.Connections
 function M.new(session)
-    return setmetatable({ session = session, opening = {} }, Connections)
+    return setmetatable({ session = session, opening = {}, borrowed = {} }, Connections)
 end
 
 -- Who comes while it is opened waits for the same; who comes later has it, or the error.
@@ -48,26 +49,33 @@ end
 ---Raises what opening raises, with `unreachable` set.
 function Connections:get(name)
     return shared(self, name, function()
-        local ok, ctx = pcall(self.session.inventory.open, self.session.inventory, name)
+        local ok, ctx, borrowed = pcall(self.session.inventory.open, self.session.inventory, name)
         if not ok then unreachable(ctx) end
+        self.borrowed[name] = borrowed
         return ctx
     end)
 end
 
---- Who a host's steps run as: from what a play, or a step, says.
+--- Who a host's steps run as: from what a play, or a step, says, and where that says nothing, the inventory.
 ---@param become nil|boolean|string|orrery.play.Become
+---@param known? { enabled?: boolean, user?: string, method?: string, password?: any } what the inventory says
 ---@return orrery.play.Become? become nil: whoever logs in
 ---Raises "option".
-function M.become(become)
-    if become == nil or become == false then return nil end
-    if become == true then return { user = "root", method = "sudo" } end
-    if type(become) == "string" then return { user = become, method = "sudo" } end
-    if type(become) ~= "table" then
-        Error.raise { code = "option", at = Error.at(), message = "play: option 'become' must be true, a name or a table" }
+function M.become(become, known)
+    known = known or {}
+    if become == nil then become = known.enabled or false end
+    if become == false then return nil end
+    local who = { user = known.user or "root", method = known.method or "sudo", password = known.password }
+    if type(become) == "string" then
+        who.user = become
+    elseif type(become) == "table" then
+        for key, value in pairs(become) do who[key] = value end
+    elseif become ~= true then
+        Error.raise {
+            code = "option", at = Error.at(), message = "play: option 'become' must be true, a user, or a table",
+        }
     end
-    local copy = { user = "root", method = "sudo" }
-    for key, value in pairs(become) do copy[key] = value end
-    return copy
+    return who
 end
 
 local function is_user(ctx, user)
@@ -80,7 +88,7 @@ local function reveal(value)
     return secret and value ~= nil and secret.reveal(value) or value
 end
 
-local function child(ctx, become, password)
+local function child(ctx, become)
     local launch = ctx[become.method]
     if type(launch) ~= "function" then
         Error.raise { code = "option", message = ("become: there is no launcher '%s'"):format(tostring(become.method)) }
@@ -89,7 +97,7 @@ local function child(ctx, become, password)
     for key, value in pairs(become) do
         if key ~= "user" and key ~= "method" then opts[key] = value end
     end
-    opts.password = reveal(become.password or password)
+    opts.password = reveal(become.password)
     return launch(ctx, become.user, opts)
 end
 
@@ -98,12 +106,12 @@ end
 ---@param become nil|boolean|string|orrery.play.Become
 ---@return orrery.Context
 function Connections:as(name, become)
-    become = M.become(become)
+    become = M.become(become, self.session.inventory:become(name))
     local ctx = self:get(name)
     if not become or is_user(ctx, become.user) then return ctx end
     local key = ("%s\0%s\0%s"):format(name, become.method, become.user)
     return shared(self, key, function()
-        local ok, inner = pcall(child, ctx, become, self.session.inventory:become_password(name))
+        local ok, inner = pcall(child, ctx, become)
         -- The host is there; who may not become somebody else has failed.
         if not ok then error(Error.from(inner), 0) end
         return inner
@@ -122,14 +130,18 @@ function Connections:alive(name)
     return require("orrery.core").below(ctx.id) and true or false
 end
 
---- Closes all. Those in contexts go with them.
+--- Closes all. Those in contexts go with them, but where those are not this run's.
 function Connections:close()
     local contexts = {}
     for key, task in pairs(self.opening) do
-        if task.state == "resolved" and not key:find("%z") then contexts[#contexts + 1] = task[1] end
+        local inner, host = key:find("%z") ~= nil, key:match "^%Z*"
+        if task.state == "resolved" and (inner and self.borrowed[host] or not inner and not self.borrowed[host]) then
+            contexts[#contexts + 1] = task[1]
+        end
     end
     self.opening = {}
-    require("orrery.parallel").each(contexts, { raise = false }, function(ctx)
+    -- After Ctrl-C there is little time; what is not closed here ends with this process.
+    pcall(require("orrery.parallel").each, contexts, { raise = false }, function(ctx)
         if ctx.close then pcall(ctx.close, ctx) end
     end)
 end

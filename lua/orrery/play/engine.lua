@@ -51,6 +51,15 @@ local function reveal(value)
     return copy
 end
 
+local function options_of(step)
+    local options = {}
+    for name, value in pairs(step.options) do
+        local option = step.definition.options[name]
+        if option and option.sealed then options[name] = value else options[name] = reveal(value) end
+    end
+    return options
+end
+
 -- What a person can read of a diff.
 local function presentable(diff, settings)
     if type(diff) ~= "table" then return nil end
@@ -78,7 +87,7 @@ local function try(step, settings)
     if step.modifiers.check_mode ~= nil then check = step.modifiers.check_mode end
     local e, finish = env.new(step, { check = check or false, diff = settings.diff or false })
     local ok, result = xpcall(function()
-        local options = reveal(step.options)
+        local options = options_of(step)
         local plan, out = definition.check(options, e)
         local result = merge({}, out)
         if plan and not check then

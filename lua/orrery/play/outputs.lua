@@ -1,8 +1,8 @@
---- The views of a run, by name.
+--- The views of a run, as the command line names them.
+
+local views = require "orrery.play.views"
 
 local M = {}
-
-local KINDS = { "plain", "live", "json", "junit" }
 
 --- Which view is meant.
 ---@param name? string nil: live on a terminal, plain elsewhere
@@ -10,38 +10,23 @@ local KINDS = { "plain", "live", "json", "junit" }
 ---@return string? why not
 function M.check(name)
     if name == nil then return "auto" end
-    for _, kind in ipairs(KINDS) do
-        if kind == name then return kind end
+    for _, kind in ipairs(views.NAMES) do
+        if kind == name and kind ~= "html" then return kind end
     end
-    return nil, ("must be one of %s, not '%s'"):format(table.concat(KINDS, ", "), name)
-end
-
--- A line for each thing that happened, where there are no views.
-local function bare()
-    local view = {}
-    function view.event(_, e)
-        if e.event == "step_end" then
-            print(("%s: %s: %s%s"):format(e.host, e.name, e.status, e.error and ": " .. tostring(e.error.message) or ""))
-        elseif e.event == "message" then
-            print((e.host and e.host .. ": " or "") .. e.text)
-        elseif e.event == "host_end" and e.status ~= "ok" then
-            print(("%s: %s: %s"):format(e.host, e.status, e.error and tostring(e.error.message) or "?"))
-        elseif e.event == "play_start" then
-            print(("play %d: %s"):format(e.play, e.name))
-        elseif e.event == "run_end" then
-            print(("ended with status %d after %.1f s"):format(e.status, e.seconds))
-        end
-    end
-    return view
+    return nil, ("must be plain, live, json or junit, not '%s'"):format(name)
 end
 
 --- Opens the views of a run.
 ---@param kind string what check returned
----@param opts? { report?: string }
----@return table[]
+---@param opts { report?: string, verbose?: integer, diff?: boolean, playbook?: string }
+---@return orrery.play.views.View[]
+---Raises "file" where a report cannot be written.
 function M.open(kind, opts)
-    local _, _ = kind, opts
-    return { bare() }
+    return {
+        views.open({ kind, opts.report and "html" or nil }, {
+            verbosity = opts.verbose, diff = opts.diff, playbook = opts.playbook, report = opts.report,
+        }),
+    }
 end
 
 return M

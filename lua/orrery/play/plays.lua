@@ -95,9 +95,11 @@ function Play:vars(name)
         for key, value in pairs(more or {}) do vars[key] = value end
     end
     merge(self.session.inventory:vars(name))
+    local settings = self.session.settings
+    merge(settings.host_vars and settings.host_vars(name))
     local own = self.spec.vars
     merge(type(own) == "function" and own(name, vars) or own)
-    merge(self.session.settings.vars)
+    merge(settings.vars)
     return vars
 end
 

@@ -31,7 +31,9 @@ local M = {}
 ---@field list? "hosts"|"tasks" say what there is, and run nothing
 ---@field force_handlers? boolean
 ---@field ssh? table options of orrery.ssh for all hosts
----@field open? fun(name: string, vars: table): orrery.Context opens hosts otherwise
+---@field open? fun(name: string, vars: table): orrery.Context opens hosts otherwise,
+---and closes them; where it returns nil, they are opened as ever
+---@field host_vars? fun(name: string): table? variables above those of the inventory
 ---@field views? table[]
 ---@field record? boolean false: keep none
 ---@field confirm? fun(step: orrery.play.StepInfo): boolean
@@ -147,14 +149,12 @@ local function playbook_path(settings)
     return record.absolute(path, cwd)
 end
 
-local function inventory_name(settings) return table.concat(settings.inventory or {}, " ") end
-
 -- The record is opened last: what stood in the former one is known by then.
 local function open_record(self)
     local settings, path = self.settings, playbook_path(self.settings)
     local base = path and settings.record ~= false and record.base()
     local dir = base and base .. "/" .. record.id(path)
-    if dir then self.history = record.last(dir, inventory_name(settings)) end
+    if dir then self.history = record.last(dir, self.inventory:id()) end
     if settings.failed and not (self.history and self.history:open()) then
         Error.raise {
             code = "usage",
@@ -165,12 +165,23 @@ local function open_record(self)
     if settings.list or settings.record == false or not path then return end
     self.record = record.open(dir, function(text) self.warnings[#self.warnings + 1] = text end)
     self:note {
-        event = "begin", version = 1, playbook = path, inventory = inventory_name(settings), check = settings.check,
+        event = "begin", version = 1, playbook = path, inventory = self.inventory:id(), check = settings.check,
         failed = settings.failed, before = self.history and self.history:left() or {},
     }
 end
 
 local NO_RECORD = { event = function() end, close = function() end }
+
+-- The path of the script that runs, where the command does not say it.
+local function running_script()
+    local arguments = rawget(_G, "arg")
+    return type(arguments) == "table" and type(arguments[0]) == "string" and arguments[0] or nil
+end
+
+local function views_of(settings)
+    if settings.views or settings.list then return settings.views or {} end
+    return require("orrery.play.outputs").open("plain", { diff = settings.diff, playbook = settings.playbook })
+end
 
 local function preload_once(self)
     for play, names in pairs(self.settings.failed and self.history and self.history.once or {}) do
@@ -182,9 +193,10 @@ end
 ---@param settings orrery.play.RunSettings
 ---@return orrery.play.Session
 function M.new(settings)
+    settings.playbook = settings.playbook or running_script()
     local self = setmetatable({
         settings = settings, plays = 0, out = {}, gates = {}, tally = tally.new(), once = once.new(),
-        throttle = once.throttle(), views = settings.views or {}, record = NO_RECORD, warnings = {}, finished = false,
+        throttle = once.throttle(), views = views_of(settings), record = NO_RECORD, warnings = {}, finished = false,
     }, Session)
     self.inventory = require("orrery.play.hosts").open(settings)
     self.connections = require("orrery.play.connections").new(self)
@@ -209,6 +221,11 @@ local function hosts_of(tallied)
     return hosts
 end
 
+--- Whether an error is that of a play which was stopped: its hosts have said why.
+---@param err any
+---@return boolean
+function M.is_stop(err) return Error.is(err) and err.play_stopped == true end
+
 --- The status of a run that has come so far.
 ---@param err? any what the script raised
 ---@return integer
@@ -217,10 +234,20 @@ function Session:status(err)
         err = Error.from(err)
         if err.code == "interrupted" then return 130 end
         -- A play that was stopped: its hosts say why.
-        if not err.play_stopped then return 1 end
+        if not M.is_stop(err) then return 1 end
     end
     local status = self.tally:status()
     return status == 0 and err ~= nil and 2 or status
+end
+
+-- Where no host has come to the step that the user named, there is none of that name.
+local function missed_start(self)
+    local start = self.settings.start_at
+    if not start or not next(self.gates) then return nil end
+    for _, gate in pairs(self.gates) do
+        if not gate or not gate:seeking() then return nil end
+    end
+    return Error.new { code = "argument", message = ("there is no step '%s' to start at"):format(start) }
 end
 
 --- The run is over: the views and the record are told, connections are closed. The second time does nothing.
@@ -228,6 +255,11 @@ end
 ---@return integer status
 function Session:finish(err)
     if self.finished then return self.final end
+    local missed = err == nil and missed_start(self) or nil
+    if missed then
+        err = missed
+        self:warn(missed.message)
+    end
     self.finished, self.final = true, self:status(err)
     if self.begun then
         self:emit {
@@ -259,10 +291,22 @@ function M.configure(more, weak)
     end
 end
 
+-- A program that is not the command has to say where its end is. As the Lua state closes is too late to do anything.
+local function remind(run)
+    local sentinel = newproxy(true)
+    getmetatable(sentinel).__gc = function()
+        if run.begun and not run.finished then complain "the script ended without play.finish(): there is no recap" end
+    end
+    run.sentinel = sentinel
+end
+
 --- The run of this process; it begins when it is first asked for.
 ---@return orrery.play.Session
 function M.current()
-    if not current or current.finished then current = M.new(settings) end
+    if not current or current.finished then
+        current = M.new(settings)
+        remind(current)
+    end
     return current
 end
 
@@ -271,6 +315,7 @@ function M.running() return current and not current.finished and current or nil 
 
 --- Forgets everything, for tests that run several playbooks in one process.
 function M.reset()
+    if current then current.finished = true end
     current, settings = nil, {}
 end
 

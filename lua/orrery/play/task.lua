@@ -78,11 +78,11 @@ local function tries(h, opts, fn, state)
 end
 
 local function inside(h, id, opts, fn, state)
-    local scope, before = h.scope, h.tags
-    h.scope = { prefix = id .. ".", count = 0 }
+    local scope, before = rawget(h, "scope"), rawget(h, "tags") -- of h:as(...), these are another's
     local all = {}
-    for tag in pairs(tags.set(before or nil, opts.tags)) do all[#all + 1] = tag end
+    for tag in pairs(tags.set(h.tags or nil, opts.tags)) do all[#all + 1] = tag end
     table.sort(all)
+    h.scope = { prefix = id .. ".", count = 0 }
     h.tags = #all > 0 and all or false
     local ok, value = xpcall(tries, Error.handler, h, opts, fn, state)
     h.scope, h.tags = scope, before

@@ -21,6 +21,7 @@ local M = {}
 ---@field report? string file of the HTML report
 ---@field junit? string file of the JUnit report; by default it goes to the stream
 ---@field capture? boolean false: leave what the script prints alone
+---@field time? false|fun(): number seconds since the epoch, for reports; of orrery.sys by default; false: the events'
 ---@field write? fun(text: string) made of `stream`
 ---@field screen? orrery.play.views.Screen where the live view draws
 ---@field utf8? boolean what the terminal shows; by default as the locale says
@@ -49,6 +50,7 @@ local function prepared(settings)
     else
         own.write = function(said) settings.stream:write(said) end
     end
+    own.clock = settings.clock or require("orrery.sched").now
     if settings.colour == nil then own.colour = text.wants_colour(own.terminal or false) end
     return own
 end

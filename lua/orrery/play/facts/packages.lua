@@ -6,7 +6,8 @@ M.doc = "what installs software"
 
 M.fields = {
     { "manager",
-        "\"apt\", \"dnf\", \"yum\", \"zypper\", \"apk\", \"pacman\", \"xbps\", \"emerge\", \"opkg\"; nil: none of these" },
+        "\"apt\", \"dnf\", \"yum\", \"zypper\", \"apk\", \"pacman\", \"xbps\", \"emerge\", \"opkg\"; "
+        .. "nil: none of these" },
     { "managers", "list of all of these that are there, and \"snap\", \"flatpak\", \"nix\", \"brew\"" },
     { "format", "\"deb\", \"rpm\", \"apk\" ...; nil where `manager` is" },
 }

@@ -6,11 +6,14 @@ M.doc = "is it a machine, a virtual one, a container?"
 
 M.fields = {
     { "container",
-        "\"docker\", \"podman\", \"kubernetes\", \"lxc\", \"systemd-nspawn\", \"openvz\", \"wsl\"; nil: none that shows" },
-    { "vm", "the hypervisor: \"kvm\", \"qemu\", \"vmware\", \"virtualbox\", \"xen\", \"hyperv\", \"parallels\", \"bhyve\", "
+        "\"docker\", \"podman\", \"kubernetes\", \"lxc\", \"systemd-nspawn\", \"openvz\", \"wsl\"; "
+        .. "nil: none that shows" },
+    { "vm",
+        "the hypervisor: \"kvm\", \"qemu\", \"vmware\", \"virtualbox\", \"xen\", \"hyperv\", \"parallels\", \"bhyve\", "
         .. "\"firecracker\", \"unknown\"; nil: none that shows" },
     { "kind", "`container` or else `vm`; nil on a machine of its own" },
-    { "cloud", "\"aws\", \"google\", \"azure\", \"digitalocean\", \"hetzner\", \"openstack\", \"oracle\"; nil: the firmware "
+    { "cloud",
+        "\"aws\", \"google\", \"azure\", \"digitalocean\", \"hetzner\", \"openstack\", \"oracle\"; nil: the firmware "
         .. "does not say so" },
 }
 

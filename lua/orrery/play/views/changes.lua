@@ -1,5 +1,6 @@
 --- What a step changed, in lines: attributes as "mode: 644 -> 600", texts as unified diffs.
 
+local diff = require "orrery.play.diff"
 local text = require "orrery.play.views.text"
 
 local M = {}
@@ -18,36 +19,16 @@ local function show(value)
     return tostring(value)
 end
 
--- One hunk: what differs between the lines that both begin and end with.
-local function simple(before, after, name)
-    local a, b = before ~= "" and text.lines(before) or {}, after ~= "" and text.lines(after) or {}
-    local head, tail, least = 0, 0, math.min(#a, #b)
-    while head < least and a[head + 1] == b[head + 1] do head = head + 1 end
-    while tail < least - head and a[#a - tail] == b[#b - tail] do tail = tail + 1 end
-    local out = { "--- " .. name, "+++ " .. name }
-    local from, keep = math.max(1, head - 2), math.min(3, tail)
-    local function count(list) return #list - tail + keep - from + 1 end
-    out[#out + 1] = ("@@ -%d,%d +%d,%d @@"):format(from, count(a), from, count(b))
-    for i = from, head do out[#out + 1] = " " .. a[i] end
-    for i = head + 1, #a - tail do out[#out + 1] = "-" .. a[i] end
-    for i = head + 1, #b - tail do out[#out + 1] = "+" .. b[i] end
-    for i = 1, keep do out[#out + 1] = " " .. a[#a - tail + i] end
-    return out
-end
-
-local found, diff = pcall(require, "orrery.play.diff")
-
 local function unified(change)
-    local before, after = change.before or "", change.after or ""
     local name = tostring(change.path or change.what or "")
-    if not found then return simple(before, after, name) end
-    return text.lines(diff.unified(before, after, { name = name }))
+    return text.lines(diff.unified(change.before, change.after, { from = name, to = name }) or "")
 end
 
 local function is_text(change)
-    if change.path then return true end
     local before, after = change.before, change.after
-    return type(before) == "string" and before:find "\n" or type(after) == "string" and after:find "\n"
+    if before ~= nil and type(before) ~= "string" or after ~= nil and type(after) ~= "string" then return false end
+    if change.path and not change.what then return true end
+    return (before or ""):find "\n" ~= nil or (after or ""):find "\n" ~= nil
 end
 
 local function add_unified(lines, change)
@@ -89,7 +70,8 @@ function M.lines(list)
         elseif is_text(change) then
             add_unified(lines, change)
         else
-            local what = ("%s: %s -> %s"):format(change.what or "?", show(change.before), show(change.after))
+            local what = change.what or change.path or "?"
+            what = ("%s: %s -> %s"):format(what, show(change.before), show(change.after))
             lines[#lines + 1] = { kind = "plain", text = text.printable(what) }
         end
     end

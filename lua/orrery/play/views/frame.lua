@@ -13,6 +13,7 @@ local LEAST_ROWS, LEAST_COLUMNS = 6, 16
 local NAME, STEP = 28, 44   -- most columns for a host's name, a step's
 local BAR = 24              -- columns of a bar, where there is room
 local ELAPSED = 7
+local SLOWEST = 10          -- hosts below the steps
 
 ---@class orrery.play.views.Glyphs
 ---@field dot string
@@ -82,7 +83,7 @@ local function add_progress(line, done, total, glyphs)
         line:add("plain", (" %3d%%"):format(math.floor(part * 100)))
         local sizes = ("  %s of %s"):format(text.bytes(done), text.bytes(total))
         if line:left() >= #sizes then line:add("dim", sizes) end
-    elseif line:left() >= 5 then
+    elseif line:left() >= 4 then
         line:add("plain", ("%3d%%"):format(math.floor(part * 100)))
     end
 end
@@ -247,7 +248,7 @@ local function add_folded(lines, hosts, tally, opts, room)
             lines[#lines + 1] = step_line(group, opts, steps)
         end
     end
-    local left = room - most - 1
+    local left = math.min(SLOWEST, room - most - 1)
     if left < 1 then return end
     lines[#lines + 1] = opts.paint("dim", width.cut("the longest at their step:", opts.columns - 1))
     add_hosts(lines, slowest(hosts, left), tally, opts)

@@ -46,14 +46,15 @@ end
 ---@return orrery.play.views.Live
 function M.new(settings)
     local sched = require "orrery.sched"
+    local clock = settings.clock or sched.now
     local self = setmetatable({
-        tally = tally.new(), screen = settings.screen or real_screen(), paint = text.painter(settings.colour),
+        tally = tally.new(clock), clock = clock, screen = settings.screen or real_screen(),
+        paint = text.painter(settings.colour),
         glyphs = frame.GLYPHS[settings.utf8 == nil and is_utf8() or settings.utf8 == true],
-        clock = settings.clock or sched.now, after = settings.after or sched.after,
-        lines = {}, pending = {}, last = -math.huge, offset = 0,
+        after = settings.after or sched.after, lines = {}, pending = {}, last = -math.huge,
     }, Live)
     self.plain = plain.new(setmetatable({
-        write = function(said) self:add(said) end,
+        write = function(said) self:add(said) end, clock = clock,
         columns = function() return (self.screen.size()) end,
     }, { __index = settings }))
     if settings.capture ~= false then self:capture(settings.files or { io.stdout, io.stderr }) end
@@ -76,9 +77,6 @@ function Live:capture(files)
 end
 
 -- Drawing -----------------------------------------------------------------------------------------
-
----@private
-function Live:now() return self.clock() + self.offset end
 
 ---@private
 function Live:add(said)
@@ -104,7 +102,7 @@ function Live:compose(columns, rows)
     local lines = {}
     if columns and rows then
         lines = frame.lines(self.tally, {
-            columns = columns, rows = rows, now = self:now(), paint = self.paint, glyphs = self.glyphs,
+            columns = columns, rows = rows, now = self.clock(), paint = self.paint, glyphs = self.glyphs,
         })
     end
     return lines
@@ -115,7 +113,7 @@ end
 function Live:draw()
     self:stop_timer()
     self.last, self.drawing = self.clock(), true
-    self.plain:tick(self:now())
+    self.plain:tick(self.clock())
     self.drawing = false
     local columns, rows = self.screen.size()
     local lines, over = self:compose(columns, rows), table.concat(self.pending)
@@ -184,7 +182,6 @@ end
 
 ---@param e table
 function Live:event(e)
-    if type(e.time) == "number" then self.offset = e.time - self.clock() end
     self.tally:event(e)
     self.plain:event(e)
     self:change()

@@ -58,7 +58,7 @@ function M.new(settings)
     return setmetatable({
         write = settings.write, paint = text.painter(settings.colour), verbosity = settings.verbosity or 0,
         diff = settings.diff, columns = settings.columns or function() end, playbook = settings.playbook,
-        tally = tally.new(), groups = {}, by_key = {}, active = {}, tails = {},
+        tally = tally.new(settings.clock), groups = {}, by_key = {}, active = {}, tails = {},
     }, Plain)
 end
 
@@ -98,7 +98,7 @@ function Plain:add(group, e, key, tail)
         group.by_key[key], group.buckets[#group.buckets + 1] = bucket, bucket
         group.since = group.since or self.tally.now
     end
-    table.insert(bucket.names, e.host)
+    if e.host then table.insert(bucket.names, e.host) end
     bucket.least, bucket.most = math.min(bucket.least, seconds), math.max(bucket.most, seconds)
 end
 
@@ -134,8 +134,9 @@ function Plain:settle(all)
 end
 
 --- Shows what has waited too long for others. For whoever knows the time between events.
----@param now number seconds since the epoch
+---@param now? number of the clock that there is
 function Plain:tick(now)
+    now = now or self.tally.now
     for _, group in ipairs(self.groups) do
         if group.since and now - group.since >= PATIENCE then self:show(group) end
     end
@@ -148,7 +149,7 @@ local SHORT = 40 -- columns of a terminal for the names of many hosts, where how
 ---@private
 function Plain:hosts(names, whole)
     local folded = text.flat(fold(names))
-    if #names == 1 then return folded end
+    if #names <= 1 then return folded end
     if not whole and self.columns() then folded = width.cut(folded, SHORT) end
     return ("%s (%d)"):format(folded, #names)
 end
@@ -167,9 +168,11 @@ function Plain:head(status, what, after)
     local begin = self.paint(status, width.pad(status, 9)) .. " "
     local room = columns and math.max(16, math.min(NAME, columns - 40)) or NAME
     local line = width.pad(what, math.max(room, width.of(what))) .. "  " .. after
-    if not columns or 10 + width.of(line) < columns then
-        self:line(begin .. line)
-        return
+    for _, fitting in ipairs { line, what .. "  " .. after } do
+        if not columns or 10 + width.of(fitting) < columns then
+            self:line(begin .. fitting)
+            return
+        end
     end
     local rest = columns - 11
     if width.of(what) > rest then what = width.cut(what, rest) end
@@ -258,7 +261,7 @@ function on.host_end(self, e)
             name = last.name or "(between steps)",
         }
         local group = self:group("host", shown, "0")
-        self:add(group, shown, text.key(e.status, problem.message(e.error)))
+        self:add(group, shown, text.key(e.status, problem.general(e.error, e.host)))
     end
     self:settle(next(self.active) == nil)
 end
@@ -309,10 +312,11 @@ function on.step_end(self, e)
 end
 
 function on.message(self, e)
-    local at = self.active[e.host]
+    local at = e.host and self.active[e.host]
     local group = self:group("message", e, at or "0")
     self:add(group, e, "")
-    if at ~= nil then through(group, e.host) end
+    if at then through(group, e.host) end
+    if not e.host then group.missing = 0 end
     self:settle(next(self.active) == nil)
 end
 
@@ -325,7 +329,7 @@ function Plain:event(e)
     self.tally:event(e)
     local handle = on[e.event]
     if handle then handle(self, e) end
-    if e.time then self:tick(e.time) end
+    self:tick()
 end
 
 --- Shows what is left, and the recap.

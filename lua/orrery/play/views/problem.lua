@@ -20,6 +20,15 @@ function M.message(err)
     return text.first_line(err.message or err.code or "failed")
 end
 
+--- The same without the host's name, so that hosts that failed of the same are known.
+---@param err any
+---@param host string
+---@return string
+function M.general(err, host)
+    local name = host:gsub("%p", "%%%0")
+    return (M.message(err):gsub("%f[%w]" .. name .. "%f[^%w]", "\0"))
+end
+
 --- For a key of what is equal.
 ---@param err any
 ---@return string

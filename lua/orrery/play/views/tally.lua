@@ -48,13 +48,15 @@ local M = {}
 ---@field play? orrery.play.views.Play the current one
 ---@field plays table<any, orrery.play.views.Play>
 ---@field widest integer columns of the longest name of a step
----@field now number the time of the last event that had one
+---@field now number the time of the last event: of the clock, or its own
+---@field clock? fun(): number
 local Tally = {}
 Tally.__index = Tally
 
+---@param clock? fun(): number what `now` and each `since` are of; else of the events, whose clocks are the hosts'
 ---@return orrery.play.views.Tally
-function M.new()
-    return setmetatable({ hosts = {}, names = {}, plays = {}, now = 0, widest = 0 }, Tally)
+function M.new(clock)
+    return setmetatable({ clock = clock, hosts = {}, names = {}, plays = {}, now = 0, widest = 0 }, Tally)
 end
 
 ---@param name string
@@ -105,7 +107,8 @@ function on.host_end(self, e)
     if e.status == "ok" then return end
     local error = e.error or failure.error
     host.failures[#host.failures + 1] = {
-        status = e.status, error = error, name = failure.name, step = failure.step, at = failure.at,
+        status = e.status, error = error, name = failure.name, step = failure.step,
+        at = failure.at or type(error) == "table" and error.at or nil,
     }
     if e.status == "lost" then host.counts.lost = (host.counts.lost or 0) + 1 end
 end
@@ -144,7 +147,11 @@ end
 
 ---@param e table
 function Tally:event(e)
-    if type(e.time) == "number" and e.time > self.now then self.now = e.time end
+    if self.clock then
+        self.now = self.clock()
+    elseif type(e.time) == "number" and e.time > self.now then
+        self.now = e.time
+    end
     local handle = on[e.event]
     if handle then handle(self, e) end
 end

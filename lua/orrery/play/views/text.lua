@@ -156,7 +156,8 @@ function M.count(n, word) return ("%d %s%s"):format(n, word, n == 1 and "" or "s
 
 local SGR = {
     ok = "32", changed = "33", failed = "1;31", lost = "1;31", skipped = "36", unknown = "35", ignored = "35",
-    cancelled = "31", warning = "33", bold = "1", dim = "2", add = "32", del = "31", hunk = "36", running = "34",
+    cancelled = "31", interrupted = "1;31",
+    warning = "33", bold = "1", dim = "2", add = "32", del = "31", hunk = "36", running = "34",
 }
 
 --- Whether colours are wanted for a stream: NO_COLOR, CLICOLOR_FORCE and TERM=dumb are heard in this order.

@@ -136,22 +136,6 @@ function M.cut(text, room)
     return (head(text, room - 1)) .. "…"
 end
 
---- The same, but the end of the text is kept: for paths.
----@param text string
----@param room integer
----@return string
-function M.cut_left(text, room)
-    if room <= 0 then return "" end
-    local over = M.of(text) - room
-    if over <= 0 then return text end
-    local dropped = 0
-    for from, char in text:gmatch("()(" .. CHARACTER .. ")") do
-        if dropped > over then return "…" .. text:sub(from) end
-        dropped = dropped + (#char == 1 and 1 or columns(char))
-    end
-    return "…"
-end
-
 --- Cut to fit, or filled up with spaces: exactly so wide.
 ---@param text string
 ---@param room integer
