@@ -42,7 +42,7 @@ play.play {
         end,
     },
     run = function(h)
-        h:package { names = { "busybox" } }
+        h:package { names = h.vars.packages }
         h:apply {
             { "directory", path = "/srv/hello/www", mode = "755" },
             { "template", src = "web/hello.init.tmpl", dest = "/etc/init.d/hello", mode = "755",
