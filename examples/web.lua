@@ -9,11 +9,17 @@
 local play = require "orrery.play"
 
 -- The pool is a file on the balancer with a line for each server.
-local function in_pool(h, present)
+local function into_pool(h)
     h:line {
-        name = present and "into the pool" or "out of the pool",
-        path = h.vars.pool, line = ("%s:%d"):format(h.name, h.vars.port), state = present and "present" or "absent",
-        delegate_to = h.vars.balancer,
+        name = "into the pool", path = h.vars.pool, delegate_to = h.vars.balancer,
+        line = ("%s:%d"):format(h.name, h.vars.port), regexp = ("^%s:"):format(h.name),
+    }
+end
+
+local function out_of_pool(h)
+    h:line {
+        name = "out of the pool", path = h.vars.pool, delegate_to = h.vars.balancer,
+        regexp = ("^%s:"):format(h.name), state = "absent",
     }
 end
 
@@ -35,10 +41,8 @@ play.play {
     name = "web tier", hosts = "@web", become = true, serial = { 1, "50%" },
     handlers = {
         ["restart hello"] = function(h)
-            in_pool(h, false)
+            out_of_pool(h)
             h:service { name = "hello", state = "restarted" }
-            healthy(h)
-            in_pool(h, true)
         end,
     },
     run = function(h)
@@ -51,8 +55,9 @@ play.play {
                 vars = { host = h.name, version = h.vars.version } },
             { "copy", dest = "/srv/hello/www/health", content = "well\n", mode = "644" },
         }
+        h:flush_handlers() -- now, and not at the end: what follows asks the server
         h:service { name = "hello", state = "started", enabled = true }
         healthy(h)
-        in_pool(h, true)
+        into_pool(h)
     end,
 }
