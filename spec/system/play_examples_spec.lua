@@ -9,7 +9,7 @@ leak.guard { timeout = 15 }
 local program = (os.getenv "ORRERY_BUILD" or "build/release") .. "/orrery"
 
 -- With a spec of its own, which runs here, too.
-dofile "examples/resources/site_spec.lua"
+setfenv(assert(loadfile "examples/resources/site_spec.lua"), getfenv(1))()
 
 describe("the example", function()
     if not lab.need(4, { isolated = true }) then return end
