@@ -9,7 +9,8 @@ local options = { to = "logs", glob = "/var/log/*.log", newest = "20", pattern =
 for i = 1, #arg, 2 do
     local name = arg[i]:match "^%-%-(%w+)$"
     if not name or not options[name] or not arg[i + 1] then
-        io.stderr:write("usage: orrery play logs.lua [OPTION...] -- [--to DIR] [--glob GLOB] [--newest N] [--pattern TEXT]\n")
+        io.stderr:write("usage: orrery play logs.lua [OPTION...] -- [--to DIR] [--glob GLOB] [--newest N] "
+            .. "[--pattern TEXT]\n")
         os.exit(64)
     end
     options[name] = arg[i + 1]

@@ -183,29 +183,20 @@ local function report(err)
     require("orrery.cli").report(err)
 end
 
--- Ends the run once, whatever ends the script.
-local function finisher()
-    local session = require "orrery.play.session"
-    return function(err)
-        local run = session.running()
-        if run then return run:finish(err) end
-        return err ~= nil and 1 or 0
-    end
-end
-
-local function run_script(path, arguments, finish)
-    local interrupt, sched = require "orrery.interrupt", require "orrery.sched"
+local function run_script(path, arguments)
+    local interrupt, sched, run = require "orrery.interrupt", require "orrery.sched", require "orrery.cli.run"
     local failed, report_orphan = false, sched.on_orphan_error
     function sched.on_orphan_error(err, what)
         failed = true
         report_orphan(err, what)
     end
     interrupt.install()
-    require("orrery.cli.run").at_exit(finish)
+    run.at_exit(run.exit_plays)
     local ok, err = pcall(require("orrery.script").run, path, arguments)
     if ok then err = nil end
     if interrupt.happened() then interrupt.settle() end
-    local status = finish(err)
+    local status = run.finish_plays(err)
+    if status == 0 and err ~= nil then status = 1 end
     report(err)
     return failed and status == 0 and 1 or status
 end
@@ -231,7 +222,7 @@ function M.main(opts, words)
     end
     require("orrery.play.session").configure(settings)
     local arguments = args.rest(words, 2)
-    return run_script(path, arguments, finisher())
+    return run_script(path, arguments)
 end
 
 return M
