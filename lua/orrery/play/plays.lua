@@ -85,9 +85,12 @@ local function shown(err)
     }
 end
 
-function Play:emit(event)
+--- Tells what happens in this play.
+---@param event table taken
+---@param unrecorded? boolean
+function Play:emit(event, unrecorded)
     event.play = self.number
-    self.session:emit(event)
+    self.session:emit(event, unrecorded)
 end
 
 function Play:vars(name)

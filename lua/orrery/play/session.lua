@@ -78,10 +78,11 @@ end
 
 --- Something happened.
 ---@param event table taken
-function Session:emit(event)
+---@param unrecorded? boolean the record knows already
+function Session:emit(event, unrecorded)
     event = scrubbed(event)
     event.time = event.time or sys.time()
-    self.record:event(event)
+    if not unrecorded then self.record:event(event) end
     self.tally:event(event)
     show(self, event)
 end
