@@ -78,7 +78,7 @@ end
 ---@field owner? string|integer that which a new file gets, by default
 ---@field group? string|integer
 ---@field timeout? number seconds
----@field on_progress? fun(done: integer, size: integer) bytes that are there, and in all; several times a second at most,
+---@field on_progress? fun(done: integer, size: integer) bytes that are there, and in all; a few times a second,
 ---and not at all where nothing has to be sent. Must not block
 
 ---@class orrery.TransferResult
