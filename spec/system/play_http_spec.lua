@@ -194,6 +194,42 @@ describe("a server", function()
             end)
         end
 
+        it("has a file that the controller fetches", function()
+            local dest, path = target.dir .. "/file", target.seen .. "/file"
+            local function get(more)
+                return function(h)
+                    local options = { url = server.url .. "/text", dest = dest, from = "controller", mode = "640" }
+                    for key, value in pairs(more or {}) do options[key] = value end
+                    return h:get_url(options)
+                end
+            end
+            local r = support.converges(target, get())
+            assert.are.equal(TEXT, remote.slurp(path))
+            assert.are.equal(0x1a0, sys.stat(path).mode)
+            assert.are.equal(#TEXT, r.size)
+            remote.write(path, "other")
+            support.stays(target, get())
+            support.converges(target, get { checksum = "sha256:" .. server.url .. "/SHA256SUMS", mode = "600" })
+            assert.are.equal(TEXT, remote.slurp(path))
+            support.converges(target, get { checksum = SUM })
+            remote.write(path, "other")
+            assert.is_true(support.unchanged_in_check_mode(target, get { force = true }).unknown)
+            assert.is_true(get({ force = true })(target.h).changed)
+            assert.is_false(get({ force = true })(target.h).changed)
+            local err = support.fails(target, get { checksum = "sha256:" .. ("0"):rep(64) })
+            assert.matches("the sha256 is %x+, and not 0+$", err.message)
+            err = support.fails(target, get { url = server.url .. "/none", force = true })
+            assert.matches("status 404", err.message)
+            assert.are.equal(TEXT, remote.slurp(path))
+            assert.are.equal("file", table.concat(remote.names(target.seen), " "))
+            local h, events = support.host(target.ctx)
+            get({ force = true, name = "one step" })(h)
+            local names = {}
+            for _, event in ipairs(events) do names[#names + 1] = event.event end
+            assert.are.equal("step_start step_end", table.concat(names, " "))
+            target.ctx:run { "rm", dest }
+        end)
+
         it("needs options that make sense", function()
             for _, case in ipairs {
                 { "uri", { url = "ftp://x/" }, "http:// or https://" }, { "uri", { url = "http://a b/" }, "address" },
