@@ -1,6 +1,7 @@
 -- uri and get_url: against a server at this machine, by each of the programs that a target may have.
 
 local lab = require "spec.support.lab"
+local orrery = require "orrery"
 local leak = require "spec.support.leak"
 local remote = require "spec.support.remote"
 local support = require "spec.support.play"
@@ -163,6 +164,20 @@ describe("a server", function()
             assert.are.equal("for you\n", target.h:uri(options).content)
             options.password = "wrong"
             assert.matches("status 401", support.fails(target, function(h) return h:uri(options) end).message)
+        end)
+
+        it("is told secrets, which no process table shows", function()
+            local asking = orrery.spawn(function()
+                return target.h:uri { url = server.url .. "/slow?key=s3cret1", user = "app", password = "s3cret2",
+                    headers = { ["X-Token"] = "s3cret3" }, body = "s3cret4", method = "POST", env = env }
+            end)
+            local program = env and "wget" or "curl"
+            remote.eventually(program, function() return #remote.processes(target.name, program) > 0 end)
+            assert.are.same({}, remote.processes(target.name, "s3cret"))
+            asking:cancel()
+            pcall(asking.get, asking)
+            remote.eventually("its end", function() return #remote.processes(target.name, program) == 0 end)
+            assert.are.equal("", target.ctx:shell("ls -A /dev/shm | grep orrery; true").stdout)
         end)
 
         it("is asked with HEAD, or not followed", function()
