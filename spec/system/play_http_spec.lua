@@ -23,9 +23,16 @@ describe("a server", function()
         pending("is asked: " .. why)
         return
     end
-    local server
-    setup(function() server = http_server.start() end)
-    teardown(function() server:stop() end)
+    local server, tls, certificates
+    setup(function()
+        certificates = remote.directory()
+        server, tls = http_server.start(), http_server.start(certificates .. "/server")
+    end)
+    teardown(function()
+        server:stop()
+        tls:stop()
+        remote.remove(certificates)
+    end)
 
     -- What holds whichever program asks.
     local function plain_requests(target, env)
@@ -151,6 +158,9 @@ describe("a server", function()
             r = target.h:uri { url = server.url .. "/echo", method = "POST", form = { a = "1 2", b = "&" }, env = env }
             assert.are.equal("a=1%202&b=%26", r.json.body)
             assert.are.equal("application/x-www-form-urlencoded", r.json.headers["content-type"])
+            local large = ("0123456789"):rep(3000)
+            r = target.h:uri { url = server.url .. "/echo", method = "POST", body = large, env = env }
+            assert.are.equal(large, r.json.body)
             local foreseen = support.unchanged_in_check_mode(target, function(h)
                 return h:uri { url = server.url .. "/count", method = "POST", env = env }
             end)
@@ -164,6 +174,19 @@ describe("a server", function()
             assert.are.equal("for you\n", target.h:uri(options).content)
             options.password = "wrong"
             assert.matches("status 401", support.fails(target, function(h) return h:uri(options) end).message)
+        end)
+
+        it("shows a certificate, which is looked at", function()
+            local url = tls.url .. "/text"
+            local err = support.fails(target, function(h) return h:uri { url = url, env = env } end)
+            assert.matches("certificate", err.message)
+            assert.are.equal(TEXT, target.h:uri({ url = url, verify = false, env = env }).content)
+            target.ctx:put(certificates .. "/server.crt", target.dir .. "/ca")
+            assert.are.equal(TEXT, target.h:uri({ url = url, ca = target.dir .. "/ca", env = env }).content)
+            support.converges(target, function(h)
+                return h:get_url { url = url, ca = target.dir .. "/ca", env = env, dest = target.dir .. "/file" }
+            end)
+            target.ctx:run { "rm", target.dir .. "/file", target.dir .. "/ca" }
         end)
 
         it("is told secrets, which no process table shows", function()
