@@ -95,6 +95,52 @@ describe("a machine", function()
     end
 end)
 
+describe("a host of a play", function()
+    if not lab.need(2, { foreign = true, isolated = true }) then return end
+    local program = (os.getenv "ORRERY_BUILD" or "build/release") .. "/orrery"
+    local SITE = [[
+        local play = require "orrery.play"
+        local handlers = { seen = function(h) h:file { path = "/tmp/handled", state = "touch" } end }
+        play.play { name = "reboots", hosts = "h2", become = "deploy", handlers = handlers, run = function(h)
+            local r = h:sync { src = "files", dest = "/tmp/synced", notify = "seen" }
+            assert(r.changed and r.created == 1)
+            h:fetch { path = "/tmp/synced/a", dest = "got/" }
+            h:reboot { command = "echo x >/tmp/rebooting; exec sleep 1000", boot_id = "/etc/boot-id",
+                interval = "50ms", timeout = 60 }
+            assert(h:slurp { path = "/etc/boot-id" }.content == "second\n")
+            h:file { path = "/tmp/after", state = "touch" }
+        end }
+    ]]
+
+    it("is rebooted, and is the same user's after that", function()
+        local dir = remote.directory()
+        local here = orrery.localhost()
+        finally(function()
+            here:close()
+            lab.exec("h2", "rm -rf /etc/boot-id /tmp/after /tmp/rebooting /tmp/handled /tmp/synced")
+            remote.remove(dir)
+        end)
+        remote.write(dir .. "/site.lua", SITE)
+        lab.run { "mkdir", dir .. "/files" }
+        remote.write(dir .. "/files/a", "alpha\n")
+        lab.exec("h2", "echo first >/etc/boot-id; rm -f /tmp/rebooting")
+        local running = orrery.spawn(function()
+            return here:run({ program, "play", dir .. "/site.lua", "-F", lab.ssh_config() },
+                { env = { XDG_STATE_HOME = dir .. "/state" }, check = false, timeout = 60 })
+        end)
+        local root = lab.root "h2"
+        remote.eventually("the command", function() return remote.slurp(root .. "/tmp/rebooting") end, 20)
+        lab.kill "h2"
+        lab.start "h2"
+        lab.exec("h2", "echo second >/etc/boot-id")
+        local r = running:get(60)
+        assert.are.equal(0, r.code, r.stdout .. r.stderr)
+        assert.matches("deploy", (select(2, lab.exec("h2", "stat -c %U /tmp/after"))))
+        assert.are.equal(0, (lab.exec("h2", "test -e /tmp/handled")))
+        assert.are.equal("alpha\n", remote.slurp(dir .. "/got/h2/tmp/synced/a"))
+    end)
+end)
+
 describe("a pause", function()
     it("takes its time, but not in check mode", function()
         local ctx = remote.open "local"

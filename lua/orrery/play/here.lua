@@ -9,6 +9,8 @@
 --     env.there(module, name, ...)   calls a function of a module there; the module is sent along
 --     env.host           the host, for its name
 --     env.run            runs commands at the controller
+--     env.step(name, options, check)   another resource, done on the target as a part of this step; only looked at, if
+--                        check is true
 --     env.reconnect()    opens a new way to the target, which is env.ctx from then on
 
 local core = require "orrery.core"
@@ -78,8 +80,24 @@ local function reconnect(h, env)
     end
 end
 
-local function extend(h)
+local function silence() end
+
+-- Its events would be those of steps that the script does not have.
+local function part(h, id, env)
+    local scope = { prefix = id .. ".", count = 0 }
+    return function(name, given, check)
+        check = check or env.check_mode
+        local quiet = setmetatable({
+            ctx = env.ctx, sink = silence, conductor = false, check = check, scope = scope,
+            settings = { check = check, diff = env.diff },
+        }, { __index = h })
+        return h.one(quiet, resource.find(name) or resource.unknown(name), given)
+    end
+end
+
+local function extend(h, id)
     return function(env)
+        env.step = part(h, id, env)
         env.ctx, env.host = h.ctx, h
         env.there = function(module, name, ...) return call(env.ctx, module, name, ...) end
         env.reconnect = function() reconnect(h, env) end
@@ -95,7 +113,7 @@ end
 function M.perform(h, step)
     step.events, step.files = events_of(h), { content = no_files, source = no_files }
     step.facts, step.vars, step.tags, step.results = h.facts, h.vars, h.tags or nil, {}
-    step.extend = extend(h)
+    step.extend = extend(h, step.id)
     local settings = h.settings
     local ok, result = pcall(engine.perform, step, {
         check = h.check or nil, diff = settings.diff or nil, tags = settings.tags, skip_tags = settings.skip_tags,

@@ -20,6 +20,12 @@ function M.describe(path, limit)
     return { stat = st, hash = hash, content = limit and st.size <= limit and sys.read(path) or nil }
 end
 
+--- The hash of a file.
+---@param path string
+---@param kind string
+---@return string?
+function M.hash(path, kind) return (sys.hash(path, kind)) end
+
 --- What tells one boot of a machine from the next.
 ---@param path string
 ---@return string? id
