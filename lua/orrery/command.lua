@@ -221,7 +221,7 @@ local function shown(argv)
         word = tostring(word)
         words[i] = word:match("^[%w_%-%./:=,@%%+]+$") and word or ("'%s'"):format(word:gsub("\n.*", "..."))
     end
-    local text = table.concat(words, " ")
+    local text = core.redact(table.concat(words, " ")) -- before it is cut: a part of a secret is not known as one
     return #text > 120 and text:sub(1, 117) .. "..." or text
 end
 

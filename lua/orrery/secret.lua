@@ -57,8 +57,8 @@ local function base64(text, before, last, ends)
     return table.concat(out):sub(before == 0 and 1 or before + 2)
 end
 
-local function percent(text, form)
-    return (text:gsub("[^%w%-%._~]", function(c) return form:format(c:byte()) end))
+local function percent(text, form, which)
+    return (text:gsub(which or "[^%w%-%._~]", function(c) return form:format(c:byte()) end))
 end
 
 local function escaped(text, escapes, other)
@@ -76,6 +76,7 @@ local function forms(text)
     local list = {
         text,
         percent(text, "%%%02X"), percent(text, "%%%02x"), (percent(text, "%%%02X"):gsub("%%20", "+")),
+        percent(text, "%%%02X", "%W"), percent(text, "%%%02x", "%W"), -- some spare no punctuation
         escaped(text, JSON, "\\u%04x"),
         escaped(text, setmetatable({ ["/"] = "\\/" }, { __index = JSON }), "\\u%04x"),
         escaped(text, HTML, "%c"),
@@ -293,7 +294,7 @@ end
 ---Raises "credentials" where there is nobody; "cancelled" where there is no answer.
 function M.prompt(text)
     local answer = require("orrery.ask").person {
-        kind = "prompt", echo = false, attempt = 1, host = "", subject = "", text = text, detail = "",
+        kind = "prompt", echo = false, attempt = 1, host = "the script", subject = "", text = text, detail = "",
     }
     return M.new(answer)
 end

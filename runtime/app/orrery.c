@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bind.h"
+#include "compress.h"
 #include "err.h"
 #include "mem.h"
 #include "node.h"
@@ -82,8 +83,10 @@ runtime_node(struct runtime *r, struct err *err)
         r->agents = paths_agents();
     if (!r->node) {
         r->node = node_create(r->agents, err);
-        if (r->node)
+        if (r->node) {
             node_use_ssh(r->node, &ssh_library);
+            binding_extend(vault_push_functions);
+        }
     }
     pthread_mutex_unlock(&r->lock);
     return r->node;
@@ -119,6 +122,7 @@ open_core(lua_State *L, struct runtime *r, struct orrery *owner)
     if (!node)
         return luaL_error(L, "orrery: %s", err.msg);
     s->binding = binding_create(L, node);
+    vm_add_compress(L);
     if (owner) {
         s->owner = owner;
         owner->session = s;

@@ -24,12 +24,32 @@ describe("the resource template", function()
         before_each(function() os.remove(seen "conf") end)
 
         it("writes a file from nothing", function()
-            local result, foreseen = support.converges(target, function(h) return h:template(options { mode = "640" }) end)
+            local result, foreseen = support.converges(target, function(h)
+                return h:template(options { mode = "640" })
+            end)
             local text = "# made by orrery\nlisten 80;\nlisten 443;\n"
             assert.are.equal(text, remote.slurp(seen "conf"))
             assert.are.equal(tonumber("640", 8), sys.stat(seen "conf").mode)
-            assert.are.same({ { path = path "conf", after = text } }, foreseen.diff)
+            assert.are.same({ path = path "conf", after = text }, foreseen.diff[1])
             assert.is_nil(result.backup)
+        end)
+
+        it("is a file of the controller, with those that it includes, and the variables of the host", function()
+            local here = remote.directory()
+            remote.write(here .. "/conf.tmpl", "<%= include 'head.tmpl' -%>\nname <%= name %>\n")
+            remote.write(here .. "/head.tmpl", "# of <%= owner %>\n")
+            local h = support.host(target.ctx, { diff = true }, { vars = { name = "of the host", owner = "none" } })
+            local function write()
+                return h:template { src = here .. "/conf.tmpl", dest = path "conf", vars = { owner = "me" } }
+            end
+            assert.is_true(write().changed)
+            assert.matches("^# of me\nname of the host\n$", remote.slurp(seen "conf"))
+            assert.is_false(write().changed)
+            remote.write(here .. "/head.tmpl", "\n<%= nmae %>")
+            local err = remote.failure(write)
+            assert.matches(here .. "/head.tmpl:2: 'nmae' is not defined; did you mean 'name'?", err.message, 1, true)
+            assert.matches("included at " .. here .. "/conf.tmpl:1", err.message, 1, true)
+            remote.remove(here)
         end)
 
         it("replaces what differs, with mode and owner as they were, and keeps it where that is wanted", function()
@@ -72,15 +92,15 @@ describe("the resource template", function()
                 h:template(options { content = "a\nb <%= prots[1] %>\n" })
             end)
             assert.are.equal("template", err.code)
-            assert.matches("content:2: 'prots' is not defined; did you mean 'ports'%?", err.message)
+            assert.matches("template:2: 'prots' is not defined; did you mean 'ports'%?", err.message)
             assert.matches("play_template_spec%.lua:%d+$", err.at)
             err = support.fails(target, function(h) h:template(options { content = "<% if %>" }) end)
-            assert.matches("content:1: unexpected symbol near", err.message)
+            assert.matches("template:1: unexpected symbol near", err.message)
         end)
 
         it("says what is wrong with its options", function()
             local err = support.fails(target, function(h) h:template { dest = path "conf" } end)
-            assert.matches("one of src and content", err.message)
+            assert.matches("either src or content", err.message)
             err = support.fails(target, function(h) h:template { content = "x", dest = "relative" } end)
             assert.are.equal("option", err.code)
             err = support.fails(target, function(h) h:template { content = "x", dst = "/x" } end)
@@ -91,11 +111,14 @@ describe("the resource template", function()
             local password = "play-template-" .. "password"
             local h, events = support.host(target.ctx, { diff = true })
             h:template {
-                content = "user=app\npassword=<%= password %>\n", dest = path "conf", mode = "600",
+                content = "user=app\npassword=<%= password %>\n", dest = path "conf",
                 vars = { password = orrery.secret(password) },
             }
             assert.are.equal("user=app\npassword=" .. password .. "\n", remote.slurp(seen "conf"))
+            assert.are.equal(tonumber("600", 8), sys.stat(seen "conf").mode)
             assert.are.equal("user=app\npassword=********\n", events[#events].diff[1].after)
+            assert.is_false(h:template { content = "user=app\npassword=<%= password %>\n", dest = path "conf",
+                vars = { password = orrery.secret(password) } }.changed)
             for _, event in ipairs(events) do
                 local text = require("string.buffer").encode(event)
                 assert.is_nil(text:find(password, 1, true), event.event)

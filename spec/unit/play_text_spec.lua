@@ -4,72 +4,10 @@ local leak = require "spec.support.leak"
 local line = require "orrery.play.text.line"
 local lines = require "orrery.play.text.lines"
 local match = require "orrery.play.text.match"
-local regex = require "orrery.play.text.regex"
-require "orrery" -- which brings orrery.sys along
 
 leak.guard()
 
 local function rx(text, opts) return assert(match.regexp(text, opts)) end
-
-describe("regular expressions", function()
-    local function same(given, ere)
-        assert.are.equal(ere, (assert(regex.translate(given))))
-    end
-
-    it("of POSIX stay as they are", function()
-        for _, text in ipairs { "^a+b*$", "(a|b){2,3}", "[^[:space:]#]", "[]a]", "[a-z-]", "a{2}", "\\.", "()" } do
-            same(text, text)
-        end
-    end)
-
-    it("may be written as elsewhere", function()
-        same([[\d+]], "[[:digit:]]+")
-        same([[\S]], "[^[:space:]]")
-        same("[\\w.]", "[[:alnum:]_.]")
-        same([[a\tb]], "a\tb")
-        same([[\/x\'\"]], [[/x'"]])
-        same("{% if %}", "\\{% if %}")
-    end)
-
-    it("take a backslash in brackets for an escape", function()
-        same("[\\]\\-a]", "[]a-]")
-        same("[^\\]]", "[^]]")
-        same("[\\^]", "\\^")
-        same("[\\\\/]", "[\\/]")
-    end)
-
-    it("have an i and an m at the beginning", function()
-        local ere, flags = regex.translate "(?i)abc"
-        assert.are.equal("abc", ere)
-        assert.is_true(flags.ignore_case)
-        assert.truthy(rx("(?i)abc"):find "xABC")
-    end)
-
-    it("that POSIX cannot do are errors", function()
-        for text, why in pairs {
-            ["(?:a)"] = "write %(", ["(?=a)"] = "no %(%?=", ["a*?"] = "as long as", ["a++"] = "as long as",
-            ["\\Aa"] = "no \\A", ["[a"] = "not closed", ["*a"] = "nothing before", ["a\\"] = "at the end",
-            ["[\\S]"] = "cannot be in brackets", ["(?x)a"] = "only i and m",
-        } do
-            local ere, problem = regex.translate(text)
-            assert.is_nil(ere, text)
-            assert.matches(why, problem)
-        end
-        local matcher, problem = match.regexp "(a"
-        assert.is_nil(matcher)
-        assert.matches("regular expression '%(a'", problem)
-    end)
-
-    it("find places and captures", function()
-        local first, last, captures = rx("a(b)?(c)"):find "xxac"
-        assert.are.same({ 3, 4, { false, "c" } }, { first, last, captures })
-        assert.is_nil((rx("^b"):find("ab", 2)))
-        assert.are.equal(3, (rx("^b", { multiline = true }):find("a\nb", 2)))
-        assert.are.equal(2, (rx("\\bb"):find(" b", 2)))
-        assert.is_nil((rx("\\bb"):find("ab", 2)))
-        assert.are.equal(3, (rx("b"):find "a\0b"))
-    end)
-end)
 
 describe("match.replace", function()
     local function replaced(text, matcher, by, ...) return { match.replace(text, matcher, by, ...) } end

@@ -113,6 +113,29 @@ function M.settings(opts, path)
     }
 end
 
+local function quoted(word)
+    return word:find "^[%w_%-%./:=,@%%+%[%]]+$" and word or ("'%s'"):format(word:gsub("'", "'\\''"))
+end
+
+-- Which options say where the hosts are, and so belong to a command that goes on with this run.
+local PLACES = { "inventory", "user", "port", "ssh-config", "identity", "known-hosts", "jump", "no-cache" }
+
+--- How this playbook is called, for advice. Variables are not in it, as they may be secret.
+---@param opts table
+---@param path string
+---@return string "site.lua --inventory hosts.ini"
+function M.called(opts, path)
+    local words = { quoted(path) }
+    for _, name in ipairs(PLACES) do
+        local value = opts[name]
+        for _, each in ipairs(type(value) == "table" and value or { value }) do
+            words[#words + 1] = "--" .. name
+            if each ~= true then words[#words + 1] = quoted(tostring(each)) end
+        end
+    end
+    return table.concat(words, " ")
+end
+
 -- --step --------------------------------------------------------------------------------------------
 
 local ANSWERS = { [""] = "yes", y = "yes", yes = "yes", n = "no", no = "no", c = "all", continue = "all" }
@@ -197,13 +220,13 @@ function M.main(opts, words)
     local kind, why = outputs.check(opts.output)
     if not kind then fail(("option '--output' %s"):format(why)) end
     if settings.step then settings.confirm = M.confirmer(ask_person) end
+    require "orrery"
     if opts["vault-passphrase-file"] then
         require("orrery.vault").passphrase_files(opts["vault-passphrase-file"])
     end
-    require "orrery"
     if not settings.list then
         settings.views = outputs.open(kind, {
-            report = opts.report, verbose = opts.verbose, diff = opts.diff, playbook = path,
+            report = opts.report, verbose = opts.verbose, diff = opts.diff, playbook = M.called(opts, path),
         })
     end
     require("orrery.play.session").configure(settings)

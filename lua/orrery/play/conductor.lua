@@ -75,7 +75,7 @@ end
 
 -- Skipping ------------------------------------------------------------------------------------------
 
-local WHY = { start = "it comes before the start", tags = "its tags", step = "by the one at the keyboard" }
+local WHY = { start = "before the step to start at", tags = "its tags were not asked for", step = "not confirmed" }
 
 local function tell_skipped(self, info, why)
     local event = {

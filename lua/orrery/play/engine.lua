@@ -51,6 +51,15 @@ local function reveal(value)
     return copy
 end
 
+local function options_of(step)
+    local options = {}
+    for name, value in pairs(step.options) do
+        local option = step.definition.options[name]
+        if option and option.sealed then options[name] = value else options[name] = reveal(value) end
+    end
+    return options
+end
+
 -- What a person can read of a diff.
 local function presentable(diff, settings)
     if type(diff) ~= "table" then return nil end
@@ -78,7 +87,7 @@ local function try(step, settings)
     if step.modifiers.check_mode ~= nil then check = step.modifiers.check_mode end
     local e, finish = env.new(step, { check = check or false, diff = settings.diff or false })
     local ok, result = xpcall(function()
-        local options = reveal(step.options)
+        local options = options_of(step)
         local plan, out = definition.check(options, e)
         local result = merge({}, out)
         if plan and not check then
@@ -213,7 +222,7 @@ local function set_or_nil(list) return list and tags.set(list) or nil end
 local function unwanted(step, settings)
     if step.skip then return step.skip end
     local all = tags.set(step.modifiers.tags, step.tags)
-    if not tags.wanted(set_or_nil(settings.tags), set_or_nil(settings.skip_tags), all) then return "its tags" end
+    if not tags.wanted(set_or_nil(settings.tags), set_or_nil(settings.skip_tags), all) then return "its tags were not asked for" end
     if step.modifiers.when ~= nil and not asked(step.modifiers.when, step.results, step.facts) then
         return "its condition does not hold"
     end

@@ -70,7 +70,7 @@ local function add_run(env, step)
             all.on_stdout = tee(line_of "stdout", all.on_stdout)
             all.on_stderr = tee(line_of "stderr", all.on_stderr)
         end
-        return myself():run(argv, all)
+        return (env.runner or myself)():run(argv, all)
     end
 end
 
@@ -106,6 +106,7 @@ function M.new(step, settings)
     }
     add_run(env, step)
     add_view(env, step)
+    if step.extend then step.extend(env) end
     return env, function()
         for i = #cleanups, 1, -1 do pcall(cleanups[i]) end
     end

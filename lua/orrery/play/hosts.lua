@@ -39,7 +39,8 @@ local function text_of(expression, what)
     if type(expression) == "string" then return expression end
     for _, name in ipairs(expression) do
         if type(name) ~= "string" then
-            Error.raise { code = "option", message = ("play: option '%s' must be text, or a list of names"):format(what) }
+            local message = ("play: option '%s' must be text, or a list of names"):format(what)
+            Error.raise { code = "option", message = message }
         end
     end
     return table.concat(expression, ",")
@@ -103,11 +104,12 @@ end
 --- Opens a host.
 ---@param name string
 ---@return orrery.Context
+---@return boolean? borrowed it is not this run's to close
 function Hosts:open(name)
     local settings = self.settings
     if settings.open then
         local ctx = settings.open(name, self:vars(name))
-        if ctx then return ctx end
+        if ctx then return ctx, true end
     end
     if self:has(name) then return self.inventory:open(name, settings.ssh) end
     local orrery = require "orrery"

@@ -1,5 +1,7 @@
 --- What a step is called that has no name: its resource and what it is about, "file /srv/app". Both ends use it.
 
+local core = require "orrery.core"
+
 local M = {}
 
 -- Options that say what it is about, in this order.
@@ -26,7 +28,9 @@ end
 function M.of(resource, options)
     for _, key in ipairs(SUBJECTS) do
         local text = text_of(options[key])
-        if text then return ("%s %s"):format(resource, text:gsub("%c.*", "..."):sub(1, LONGEST)) end
+        if text then -- what is cut off a secret is not known as one any more
+            return ("%s %s"):format(resource, core.redact(text):gsub("%c.*", "..."):sub(1, LONGEST))
+        end
     end
     return resource
 end

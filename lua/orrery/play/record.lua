@@ -6,7 +6,6 @@
 -- after a power failure of this machine the last lines may be missing, and steps are made to be repeated.
 -- The directory has mode 0700 and the files 0600. Output lines and diffs are not in it, and secrets are not either.
 
-local core = require "orrery.core"
 local history = require "orrery.play.history"
 
 local M = {}
@@ -66,12 +65,11 @@ function M.base()
 end
 
 local function record_name()
-    local seconds = os.time()
-    local pid = io.open "/proc/self/stat"
-    local number = pid and pid:read "*l":match "^%d+" or "0"
-    if pid then pid:close() end
-    -- The clock within the second orders two runs that one script starts.
-    return ("%s.%06d-%s.jsonl"):format(os.date("!%Y%m%d-%H%M%S", seconds), core.now() * 1e6 % 1e6, number)
+    local now = require("orrery.sys").time()
+    local file = io.open "/proc/self/stat"
+    local pid = file and file:read "*l":match "^%d+" or "0"
+    if file then file:close() end
+    return ("%s.%06d-%s.jsonl"):format(os.date("!%Y%m%d-%H%M%S", math.floor(now)), now % 1 * 1e6, pid)
 end
 
 -- Reading -------------------------------------------------------------------------------------------

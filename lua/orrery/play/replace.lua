@@ -105,7 +105,12 @@ local function words_of(validate, path)
     return words
 end
 
-local function judge(validate, path, env)
+--- Runs the command that judges a new file.
+---@param validate string|string[]
+---@param path string
+---@param env orrery.play.Env
+---Raises "resource" with what it said.
+function M.judge(validate, path, env)
     local argv = words_of(validate, path)
     local r = env.run(argv, { check = false, live = false })
     if r.code == 0 then return end
@@ -116,7 +121,10 @@ local function judge(validate, path, env)
     }
 end
 
-local function keep(path)
+--- Keeps a file under another name, with the time in it.
+---@param path string
+---@return string name
+function M.keep(path)
     local name = ("%s.%s~"):format(path, os.date "!%Y-%m-%dT%H:%M:%SZ")
     local st = resource.must("look at", sys.stat(path))
     local n = 1
@@ -158,11 +166,11 @@ function M.apply(o, plan, env)
         path = resource.must("write", sys.mkstemp((plan.path:gsub("[^/]*$", ".orrery-"))))
         env.cleanup(function() sys.unlink(path) end)
     end
-    if not o.validate then out.backup = o.backup and plan.there and keep(plan.path) or nil end
+    if not o.validate then out.backup = o.backup and plan.there and M.keep(plan.path) or nil end
     plan.source:save(path, attributes_for(plan))
     if not o.validate then return out end
-    judge(o.validate, path, env)
-    out.backup = o.backup and plan.there and keep(plan.path) or nil
+    M.judge(o.validate, path, env)
+    out.backup = o.backup and plan.there and M.keep(plan.path) or nil
     resource.must("replace", sys.rename(path, plan.path))
     return out
 end

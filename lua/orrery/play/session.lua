@@ -31,7 +31,9 @@ local M = {}
 ---@field list? "hosts"|"tasks" say what there is, and run nothing
 ---@field force_handlers? boolean
 ---@field ssh? table options of orrery.ssh for all hosts
----@field open? fun(name: string, vars: table): orrery.Context opens hosts otherwise
+---@field open? fun(name: string, vars: table): orrery.Context opens hosts otherwise,
+---and closes them; where it returns nil, they are opened as ever
+---@field host_vars? fun(name: string): table? variables above those of the inventory
 ---@field views? table[]
 ---@field record? boolean false: keep none
 ---@field confirm? fun(step: orrery.play.StepInfo): boolean
@@ -178,7 +180,7 @@ end
 
 local function views_of(settings)
     if settings.views or settings.list then return settings.views or {} end
-    return require("orrery.play.outputs").open("plain", { diff = settings.diff, playbook = settings.playbook })
+    return require("orrery.play.outputs").open("plain", { diff = settings.diff })
 end
 
 local function preload_once(self)
@@ -238,11 +240,26 @@ function Session:status(err)
     return status == 0 and err ~= nil and 2 or status
 end
 
+-- Where no host has come to the step that the user named, there is none of that name.
+local function missed_start(self)
+    local start = self.settings.start_at
+    if not start or not next(self.gates) then return nil end
+    for _, gate in pairs(self.gates) do
+        if not gate or not gate:seeking() then return nil end
+    end
+    return Error.new { code = "argument", message = ("there is no step '%s' to start at"):format(start) }
+end
+
 --- The run is over: the views and the record are told, connections are closed. The second time does nothing.
 ---@param err? any what the script raised
 ---@return integer status
 function Session:finish(err)
     if self.finished then return self.final end
+    local missed = err == nil and missed_start(self) or nil
+    if missed then
+        err = missed
+        self:warn(missed.message)
+    end
     self.finished, self.final = true, self:status(err)
     if self.begun then
         self:emit {

@@ -20,6 +20,7 @@ M.schema = {
     force_handlers = "boolean",
     ssh = "table",
     open = "function",
+    host_vars = "function",
     views = "table",
     record = "boolean",
     start_at = "string",

@@ -1,6 +1,7 @@
 --- A step as a script writes it: a resource, its options, and what every resource takes besides. Both ends use it.
 
 local naming = require "orrery.play.naming"
+local core = require "orrery.core"
 local resource = require "orrery.play.resource"
 
 local M = {}
@@ -24,7 +25,7 @@ local M = {}
 -- Its name, if it has been given one: `title`, or `name` where that is no option of the resource's own.
 local function title(definition, options, modifiers)
     local name = modifiers.title or modifiers.name
-    if name then return tostring(name), true end
+    if name then return core.redact(tostring(name)), true end
     if modifiers.no_log then return definition.name, false end
     local subject = definition.subject and { path = options[definition.subject] } or options
     return naming.of(definition.name, subject), false

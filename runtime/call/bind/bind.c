@@ -415,6 +415,14 @@ core_cancel_file(lua_State *L)
     return 0;
 }
 
+static void (*extension)(lua_State *L);
+
+void
+binding_extend(void (*push)(lua_State *L))
+{
+    extension = push;
+}
+
 struct binding *
 binding_create(lua_State *L, struct node *n)
 {
@@ -452,6 +460,8 @@ binding_create(lua_State *L, struct node *n)
     attach_push_functions(L, n);
     interrupt_push_functions(L);
     redact_push_functions(L);
+    if (extension)
+        extension(L);
     lua_setfield(L, -2, "orrery.core");
     lua_pop(L, 2);
     sys_open(L);

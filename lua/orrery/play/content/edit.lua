@@ -1,10 +1,11 @@
 --- Files that are edited: what the resources line, replace, block and ini have in common.
 --
--- They say what becomes of a text. This reads the file, shows the difference, and puts the new one in its place: written
--- beside it, with the old one's mode and owner, validated there, and renamed. A link is followed, and stays one.
+-- They say what becomes of a text. This reads the file, shows the difference, and puts the new one in its place:
+-- written beside it, with the old one's mode and owner, validated there, and renamed. A link is followed, and stays.
 
-local attributes = require "orrery.play.content.attributes"
+local attributes = require "orrery.play.attributes"
 local match = require "orrery.play.text.match"
+local replace = require "orrery.play.replace"
 local resource = require "orrery.play.resource"
 
 local M = {}
@@ -28,15 +29,15 @@ local OPTIONS = {
     },
     in_place = {
         type = "boolean", default = false,
-        doc = "write into the file itself: for one that cannot be renamed over, as a container's /etc/hosts. What fails "
-            .. "in the middle leaves it half written",
+        doc = "write into the file itself: for one that cannot be renamed over, as a container's /etc/hosts. What "
+            .. "fails in the middle leaves it half written",
     },
 }
 
 --- The options of matching, for resources that take a regular expression.
 ---@type orrery.play.Schema
 M.MATCHING = {
-    regexp = { type = "string", doc = "a POSIX extended regular expression; \\d \\w \\s \\b \\n \\t and (?i) are known too" },
+    regexp = { type = "string", doc = "a regular expression, as in Perl and Python" },
     pattern = { type = "string", doc = "a Lua pattern instead" },
     literal = { type = "string", doc = "plain text instead" },
 }
@@ -47,7 +48,7 @@ M.MATCHING = {
 ---@return orrery.play.Schema
 function M.options(own, ...)
     local all = {}
-    for _, schema in ipairs { OPTIONS, attributes.OPTIONS, own, ... } do
+    for _, schema in ipairs { OPTIONS, attributes.options, own, ... } do
         for name, option in pairs(schema) do all[name] = option end
     end
     return all
@@ -80,7 +81,9 @@ local function look(o, env)
     local real, why, code = sys.realpath(o.path)
     if not real then
         if code ~= "ENOENT" then resource.fail(("cannot edit %s: %s"):format(o.path, why)) end
-        if sys.lstat(o.path) then resource.fail(("cannot edit %s: it is a link to what is not there"):format(o.path)) end
+        if sys.lstat(o.path) then
+            resource.fail(("cannot edit %s: it is a link to what is not there"):format(o.path))
+        end
         return nil
     end
     local st = resource.must("edit", sys.stat(real))
@@ -113,58 +116,14 @@ function M.check(o, env, change)
     local before = real and resource.must("read", env.sys.read(real, MOST)) or ""
     local after, out = change(before)
     if not after then resource.fail(("%s: %s"):format(o.path, out)) end
-    local want, diff = attributes.wanted(o, st, env), {}
+    local want, diff = attributes.wanted(o, env, st), {}
     if after ~= before or not real then
         diff[1] = { path = o.path, before = real and before or nil, after = after }
     end
-    if st then attributes.compare(diff, want, st) end
-    if #diff == 0 and not want.unknown then return nil, out end
+    if st then attributes.diff(want, st, diff) end
+    if #diff == 0 then return nil, out end
     local new = not real or after ~= before
-    return { path = real or o.path, stat = st, want = want, after = new and after or nil, diff = diff,
-        unknown = #diff == 0 or nil }, out
-end
-
-local function words(validate, path)
-    local list = {}
-    if type(validate) == "table" then
-        for i, word in ipairs(validate) do list[i] = word end
-    else
-        for word in validate:gmatch "%S+" do list[#list + 1] = word end
-    end
-    for i, word in ipairs(list) do list[i] = word:gsub("%%s", (path:gsub("%%", "%%%%"))) end
-    return list
-end
-
---- Runs the command that judges a file.
----@param validate string|string[]
----@param path string
----@param env orrery.play.Env
----Raises "resource" with what it said.
-function M.validate(validate, path, env)
-    local argv = words(validate, path)
-    local r = env.run(argv, { check = false, live = false })
-    if r.code == 0 then return end
-    local said = (r.stderr ~= "" and r.stderr or r.stdout):gsub("%s+$", "")
-    resource.fail { message = ("the new file is not valid: %s ended with status %d: %s"):format(argv[1], r.code, said),
-        result = { validate = { code = r.code, stdout = r.stdout, stderr = r.stderr } } }
-end
-
---- Keeps a file under another name.
----@param path string
----@param env orrery.play.Env
----@return string backup
-function M.backup(path, env)
-    local sys = env.sys
-    local st = resource.must("keep", sys.stat(path))
-    local name = ("%s.%s~"):format(path, os.date "!%Y-%m-%dT%H:%M:%SZ")
-    local n = 1
-    while sys.lstat(name) do
-        n = n + 1
-        name = ("%s.%s.%d~"):format(path, os.date "!%Y-%m-%dT%H:%M:%SZ", n)
-    end
-    local content = resource.must("keep", sys.read(path))
-    resource.must("keep " .. path, sys.write_atomic(name, content, { mode = st.mode, uid = st.uid, gid = st.gid }))
-    return name
+    return { path = real or o.path, stat = st, want = want, after = new and after or nil, diff = diff }, out
 end
 
 --- A new name beside a file, which is gone when the step is over.
@@ -201,18 +160,18 @@ local function attributes_of_new(plan)
         gid = want.gid or st and st.gid or nil, sync = true }
 end
 
-local function replace(o, plan, env)
+local function put_in_place(o, plan, env)
     local out, sys = {}, env.sys
     local temporary
     if o.validate or not o.in_place then
         temporary = M.beside(plan.path, env)
         resource.must("write " .. temporary, sys.write_atomic(temporary, plan.after, attributes_of_new(plan)))
     end
-    if o.validate then M.validate(o.validate, temporary, env) end
-    if o.backup and plan.stat then out.backup = M.backup(plan.path, env) end
+    if o.validate then replace.judge(o.validate, temporary, env) end
+    if o.backup and plan.stat then out.backup = replace.keep(plan.path) end
     if o.in_place and plan.stat then
         overwrite(plan.path, plan.after, plan.stat.size)
-        attributes.set(plan.path, plan.want, plan.stat, sys)
+        attributes.apply(plan.path, plan.want, plan.stat)
     else
         local ok, why, code = sys.rename(temporary, plan.path)
         local hint = code == "EBUSY" and "; it is a mount point: see the option in_place" or ""
@@ -227,8 +186,8 @@ end
 ---@param env orrery.play.Env
 ---@return table out
 function M.apply(o, plan, env)
-    if plan.after then return replace(o, plan, env) end
-    attributes.set(plan.path, plan.want, plan.stat, env.sys)
+    if plan.after then return put_in_place(o, plan, env) end
+    attributes.apply(plan.path, plan.want, plan.stat)
     return {}
 end
 

@@ -22,7 +22,8 @@ end
 
 local function spec(o)
     return {
-        block = o.block or "", first = o.first_match, first_mark = mark(o, o.begin_mark), last_mark = mark(o, o.end_mark),
+        block = o.block or "", first = o.first_match,
+        first_mark = mark(o, o.begin_mark), last_mark = mark(o, o.end_mark),
         after = edit.place(o.insert_after), before = edit.place(o.insert_before),
     }
 end
@@ -41,15 +42,15 @@ return resource.define {
     options = edit.options {
         block = { type = "string", doc = "the lines" },
         state = { enum = { "present", "absent" }, default = "present", doc = "absent: the lines and their marks go" },
-        marker = { type = "string", default = "# {mark} MANAGED BLOCK", check = has_mark, doc = "the line before and after "
-            .. "them; several blocks of a file need different ones" },
+        marker = { type = "string", default = "# {mark} MANAGED BLOCK", check = has_mark, doc = "the line before and "
+            .. "after them; several blocks of a file need different ones" },
         begin_mark = { type = "string", default = "BEGIN", doc = "what stands for {mark} before them" },
         end_mark = { type = "string", default = "END", doc = "and behind them" },
-        insert_after = { type = PLACE, doc = "where a new block goes: behind the last line that this regexp matches (or "
-            .. "{ pattern = } or { literal = }); 'EOF', the default. One that is there stays where it is" },
+        insert_after = { type = PLACE, doc = "where a new block goes: behind the last line that this regexp matches "
+            .. "(or { pattern = } or { literal = }); 'EOF', the default. One that is there stays where it is" },
         insert_before = { type = PLACE, doc = "the same, in front of it; 'BOF': the beginning of the file" },
-        first_match = { type = "boolean", default = false, doc = "of several lines that match, the first counts and not "
-            .. "the last" },
+        first_match = { type = "boolean", default = false, doc = "of several lines that match, the first counts and "
+            .. "not the last" },
     },
     returns = edit.RETURNS,
     example = [[h:block { path = "/etc/hosts", marker = "# {mark} cluster", block = "10.0.0.1 db1\n10.0.0.2 db2\n" }]],

@@ -7,7 +7,9 @@ return resource.define {
     name = "command",
     doc = "A program is run, without a shell; with `creates` or `removes` only where it has something to do.",
     options = commands.with {
-        argv = { type = "list", of = "string", required = true, doc = "the program and its arguments" },
+        argv = {
+            type = "list", of = "string", required = true, public = true, doc = "the program and its arguments",
+        },
     },
     positional = { "argv" }, rest = "argv",
     returns = commands.RETURNS,

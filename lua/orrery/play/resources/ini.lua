@@ -32,17 +32,18 @@ return resource.define {
     name = "ini",
     doc = "An option in a section of an ini file has a value; or it, or the section, is not there. All else stays.",
     options = edit.options {
-        section = { type = "string", check = one_line, doc = "without its brackets; none: what stands before the first" },
+        section = { type = "string", check = one_line, doc = "without its brackets; none: what stands before the "
+            .. "first" },
         option = { type = "string", check = one_line, doc = "the name; none: the section itself" },
         value = { type = { "string", "number", "boolean" }, check = function(v) return one_line(tostring(v)) end,
             doc = "what it is set to; absent: only a line with this value goes" },
         values = { type = "list", of = { type = "string", check = one_line }, doc = "several: a line each" },
         no_value = { type = "boolean", default = false, doc = "the option stands alone, as skip-networking in my.cnf" },
         exclusive = { type = "boolean", default = true, doc = "lines of this option with other values go" },
-        spaces = { type = "boolean", default = true, doc = "new lines are written `a = b`, and not `a=b`; those that are "
-            .. "there keep their style" },
-        state = { enum = { "present", "absent" }, default = "present", doc = "absent: the option, or without one the whole "
-            .. "section, goes" },
+        spaces = { type = "boolean", default = true, doc = "new lines are written `a = b`, and not `a=b`; those that "
+            .. "are there keep their style" },
+        state = { enum = { "present", "absent" }, default = "present", doc = "absent: the option, or without one the "
+            .. "whole section, goes" },
     },
     returns = edit.RETURNS,
     example = [[h:ini { path = "/etc/php/8.2/fpm/php.ini", section = "PHP", option = "memory_limit", value = "256M" }]],

@@ -48,8 +48,8 @@ return resource.define {
         insert_after = { type = PLACE, doc = "where it goes if nothing matches: behind the last line that this regexp "
             .. "matches (or { pattern = } or { literal = }); 'EOF', the default" },
         insert_before = { type = PLACE, doc = "the same, in front of it; 'BOF': the beginning of the file" },
-        first_match = { type = "boolean", default = false, doc = "of several lines that match, the first counts and not "
-            .. "the last" },
+        first_match = { type = "boolean", default = false, doc = "of several lines that match, the first counts and "
+            .. "not the last" },
     }, edit.MATCHING),
     returns = { backup = edit.RETURNS.backup, found = "with state absent: lines that went, or would" },
     example = [[h:line { path = "/etc/ssh/sshd_config", regexp = "^#?PermitRootLogin ", line = "PermitRootLogin no",

@@ -43,8 +43,8 @@ local function check(o, env)
 end
 
 local options = edit.options({
-    replace = { type = "string", default = "", doc = "what comes in its place: \\1 or \\g<1> are what was captured, \\0 "
-        .. "all of it, \\n an end of line; with pattern %1 and %0; with literal plain text" },
+    replace = { type = "string", default = "", doc = "what comes in its place: \\1 or \\g<1> are what was captured, "
+        .. "\\0 all of it, \\n an end of line; with pattern %1 and %0; with literal plain text" },
     after = { type = "string", doc = "only behind the first place that this regexp matches" },
     before = { type = "string", doc = "only in front of the first place (behind `after`) that this regexp matches" },
 }, edit.MATCHING)
@@ -52,7 +52,8 @@ options.create = nil
 
 return resource.define {
     name = "replace",
-    doc = "Nothing in a file matches any more: all that does is replaced, over the whole text, with ^ and $ at each line.",
+    doc = "Nothing in a file matches any more: all that does is replaced, over the whole text, with ^ and $ at each "
+        .. "line.",
     options = options,
     returns = { backup = edit.RETURNS.backup, replacements = "how many there were" },
     example = [[h:replace { path = "/etc/hosts", regexp = "^(127\\.0\\.1\\.1\\s+).*$", replace = "\\1" .. h.name }]],

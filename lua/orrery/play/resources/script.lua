@@ -22,7 +22,7 @@ return resource.define {
     doc = "A script that is a file here is run on the target, and leaves nothing of itself there.",
     options = commands.with {
         src = { type = "source", required = true, doc = "the script: a file of the controller" },
-        args = { type = "list", of = "string", doc = "its arguments" },
+        args = { type = "list", of = "string", public = true, doc = "its arguments" },
         executable = { type = "string", doc = "what runs it, where its first line does not say: \"python3 -u\"" },
     },
     positional = { "src", "args" }, rest = "args", subject = "src",

@@ -13,8 +13,8 @@ return resource.define {
     name = "shell",
     doc = "A text is run by sh; $1, $2 ... are arguments, which need no quoting.",
     options = commands.with {
-        cmd = { type = "string", required = true, doc = "the text" },
-        args = { type = "list", of = "string", doc = "its $1, $2 ..." },
+        cmd = { type = "string", required = true, public = true, doc = "the text" },
+        args = { type = "list", of = "string", public = true, doc = "its $1, $2 ..." },
         executable = { type = "string", default = "sh", doc = "another shell: \"bash\"" },
     },
     positional = { "cmd", "args" }, rest = "args", subject = "cmd",

@@ -43,7 +43,7 @@ return resource.define {
     options = replace.with {
         src = { type = "source", doc = "the template: a file of the controller; relative to the script" },
         content = { type = "string", doc = "the template itself" },
-        vars = { type = "map", doc = "further variables; these go before the host's" },
+        vars = { type = "map", sealed = true, doc = "further variables; these go before the host's" },
     },
     subject = "dest", vars = true, more_files = includes,
     returns = replace.RETURNS,

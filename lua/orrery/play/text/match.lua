@@ -15,7 +15,7 @@ local function pack(first, last, ...)
     return first, last, { ... }
 end
 
--- POSIX -------------------------------------------------------------------------------------------
+-- Regular expressions -----------------------------------------------------------------------------
 
 local Regexp = { kind = "regexp" }
 Regexp.__index = Regexp
@@ -84,18 +84,11 @@ function Literal:expand(template) return template end -- luacheck: ignore self
 -- Making them -------------------------------------------------------------------------------------
 
 ---@param text string
----@param opts? { multiline: boolean?, ignore_case: boolean?, compile: function? } multiline: ^ and $ are those of
----lines, and neither . nor [^x] is a line's end; compile is sys.regex
+---@param opts? { multiline: boolean?, ignore_case: boolean? } multiline: ^ and $ are those of lines
 ---@return orrery.play.Matcher? matcher
 ---@return string? problem
 function M.regexp(text, opts)
-    opts = opts or {}
-    local ere, flags = regex.translate(text)
-    if not ere then return nil, ("regular expression '%s': %s"):format(text, flags) end
-    local compile = opts.compile or require("orrery.sys").regex
-    local compiled, problem = compile(ere, {
-        ignore_case = opts.ignore_case or flags.ignore_case, multiline = opts.multiline or flags.multiline,
-    })
+    local compiled, problem = regex.compile(text, opts)
     if not compiled then return nil, ("regular expression '%s': %s"):format(text, problem) end
     return setmetatable({ compiled = compiled }, Regexp)
 end

@@ -1,0 +1,45 @@
+--- A server for specs, at this machine: spec/support/http_server.py. The hosts of the lab reach it by the lab's bridge.
+
+local lab = require "spec.support.lab"
+local remote = require "spec.support.remote"
+
+local http = {}
+
+---@class spec.HttpServer
+---@field url string "http://10.0.0.1:8000"
+---@field address string
+---@field port integer
+local Server = {}
+Server.__index = Server
+
+local function address()
+    for _, host in ipairs(lab.list()) do
+        local network = host.address:match "^(%d+%.%d+%.%d+)%.%d+$"
+        if network and network ~= "127.0.0" then return network .. ".1" end
+    end
+    return "127.0.0.1"
+end
+
+--- Why there can be no server here; nil: there can.
+---@return string?
+function http.missing()
+    return lab.run { "python3", "-c", "import http.server" } ~= 0 and "python3 is not here" or nil
+end
+
+--- Starts one.
+---@return spec.HttpServer
+function http.start()
+    local dir = remote.directory()
+    local where = address()
+    local stdin = assert(io.popen(("exec python3 spec/support/http_server.py %s >%s/port"):format(where, dir), "w"))
+    local port = remote.eventually("a server", function()
+        return (remote.slurp(dir .. "/port") or ""):match "^(%d+)\n"
+    end, 10)
+    remote.remove(dir)
+    local url = ("http://%s:%s"):format(where, port)
+    return setmetatable({ stdin = stdin, address = where, port = tonumber(port), url = url }, Server)
+end
+
+function Server:stop() self.stdin:close() end
+
+return http
