@@ -48,19 +48,28 @@ local function enter(bundle, request)
     return require("orrery.play.target").run(request)
 end
 
+-- Groups of facts that a function names.
+local function add_facts(names, literals)
+    local facts = require(FACTS)
+    names[#names + 1] = FACTS
+    for _, name in ipairs(facts.names()) do
+        if literals[name] then names[#names + 1] = facts.module_of(name) end
+    end
+end
+
 -- Modules that the request will require, as far as that can be seen.
 local function needed(request, literals)
     local names = { TARGET }
-    local facts = literals and literals.facts
     for _, each in ipairs(request.steps or {}) do
         if not each.definition then names[#names + 1] = each.module or resource.BUILT_IN .. each[1] end
-        facts = facts or type(each.options.when) == "function" or nil
+        local when = each.options.when
+        if type(when) == "function" then add_facts(names, sources.literals(when)) end
     end
     for name in pairs(literals or {}) do
         local definition = name:match "^[%a_][%w_]*$" and resource.find(name)
         if definition then names[#names + 1] = resource.module_of(definition) end
     end
-    if facts and resource.module_exists(FACTS) then names[#names + 1] = FACTS end
+    if literals and literals.facts then add_facts(names, literals) end
     return names
 end
 

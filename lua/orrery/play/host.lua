@@ -209,15 +209,9 @@ end
 
 --- What is known of where a host's steps are performed.
 ---@param h { ctx: orrery.Context }
----@return table
+---@return orrery.Facts
 function M.facts(h)
-    return setmetatable({}, {
-        __index = function(known, key)
-            local value = h.ctx:call("orrery.play.facts.get", key)
-            rawset(known, key, value)
-            return value
-        end,
-    })
+    return require("orrery.play.facts").of(function() return h.ctx end)
 end
 
 -- Users of a context of the script's are reached by sudo, or by the launcher that is named.

@@ -44,16 +44,17 @@ resource.on_target = core.parent() ~= nil
 -- Not named literally: this one is only sent where somebody asks for facts.
 local FACTS = "orrery.play.facts"
 
-local facts
+local found, facts
 
 --- What is known of this machine. Each group is found out when it is first asked for.
----@return table
+---@return orrery.Facts
 function M.facts()
     facts = facts or setmetatable({}, {
-        __index = function(known, key)
-            local value = require(FACTS).get(key)
-            rawset(known, key, value)
-            return value
+        __index = function(_, key)
+            found = found or require(FACTS).here()
+            local value = found[key]
+            if type(value) ~= "function" then return value end
+            return function(_, ...) return value(found, ...) end
         end,
     })
     return facts
