@@ -38,9 +38,10 @@ end
 describe("facts of the operating system", function()
     it("are those of os-release", function()
         local found = find("os", {
-            ["etc/os-release"] = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\n'
-                .. 'VERSION="12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n',
-            ["lib/x86_64-linux-gnu/libc.so.6"] = "\127ELF\0\0GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n",
+            ["etc/os-release"] = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\n'
+                .. 'VERSION_ID="12"\n' .. 'VERSION="12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n',
+            ["lib/x86_64-linux-gnu/libc.so.6"] =
+                "\127ELF\0\0GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n",
         })
         assert.are.same({
             name = "debian", family = "debian", version = "12", major = 12, codename = "bookworm",
@@ -75,7 +76,8 @@ end)
 describe("facts of the machine", function()
     it("are its processors", function()
         local files = {
-            ["proc/cpuinfo"] = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) X\nflags\t\t: fpu vme\n\n"
+            ["proc/cpuinfo"] = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) X\n"
+                .. "flags\t\t: fpu vme\n\n"
                 .. "processor\t: 1\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) X\n",
             ["proc/loadavg"] = "0.50 1.25 2.00 1/100 1234\n",
         }
@@ -92,7 +94,8 @@ describe("facts of the machine", function()
 
     it("are its memory", function()
         local found = find("memory", {
-            ["proc/meminfo"] = "MemTotal:       1000 kB\nMemFree:         400 kB\nMemAvailable:    600 kB\nCached:  100 kB\n"
+            ["proc/meminfo"] = "MemTotal:       1000 kB\nMemFree:         400 kB\nMemAvailable:    600 kB\n"
+                .. "Cached:  100 kB\n"
                 .. "SwapTotal: 0 kB\nSwapFree: 0 kB\n", ["sys/fs/cgroup/memory.max"] = "max\n",
         })
         assert.are.same({
@@ -111,7 +114,8 @@ describe("facts of the machine", function()
             },
         }, find("disks", {
             ["sys/block/sda/size"] = "2000\n", ["sys/block/sda/device/model"] = "QEMU DISK   \n",
-            ["sys/block/sda/removable"] = "0\n", ["sys/block/sda/queue/rotational"] = "1\n", ["sys/block/sda/ro"] = "0\n",
+            ["sys/block/sda/removable"] = "0\n", ["sys/block/sda/queue/rotational"] = "1\n",
+            ["sys/block/sda/ro"] = "0\n",
             ["sys/block/sda/sda1/partition"] = "1\n", ["sys/block/sda/sda1/size"] = "1000\n",
             ["sys/block/loop0/size"] = "10\n", ["sys/block/sr0/size"] = "0\n",
         }))
@@ -137,7 +141,8 @@ describe("facts of the machine", function()
             find("users", files).app)
         assert.are.same({ gid = 33, members = { "app", "web" } }, find("groups", files).www)
         assert.are.same({
-            name = "app", uid = 1000, gid = 1000, home = "/srv/app", shell = "/bin/false", groups = { "www", "app", "77" },
+            name = "app", uid = 1000, gid = 1000, home = "/srv/app", shell = "/bin/false",
+            groups = { "www", "app", "77" },
         }, find("user", files, { uid = 1000 }))
         assert.are.same({ uid = 5, gid = 1000, groups = { "www", "app", "77" } }, find("user", files, { uid = 5 }))
     end)
@@ -145,7 +150,8 @@ describe("facts of the machine", function()
     it("are what installs software, what starts services, what is enforced", function()
         assert.are.same({ manager = "apt", format = "deb", managers = { "apt", "dnf", "snap" } }, find("packages",
             { ["usr/bin/apt-get"] = "", ["usr/bin/dnf"] = "", ["usr/bin/snap"] = "" }))
-        assert.are.same({ manager = "apk", format = "apk", managers = { "apk" } }, find("packages", { ["sbin/apk"] = "" }))
+        assert.are.same({ manager = "apk", format = "apk", managers = { "apk" } },
+            find("packages", { ["sbin/apk"] = "" }))
         assert.are.same({ managers = {} }, find("packages", {}))
         assert.are.same({ manager = "systemd", process = "systemd", running = true },
             find("services", { ["proc/1/comm"] = "systemd\n", ["run/systemd/system/x"] = "" }))
@@ -156,7 +162,8 @@ describe("facts of the machine", function()
         assert.are.same({ process = "sleep", running = false }, find("services", { ["proc/1/comm"] = "sleep\n" }))
         assert.are.same({ selinux = "enforcing", selinux_policy = "targeted", apparmor = false, fips = true },
             find("security", {
-                ["sys/fs/selinux/enforce"] = "1", ["etc/selinux/config"] = "# x\nSELINUX=enforcing\nSELINUXTYPE=targeted\n",
+                ["sys/fs/selinux/enforce"] = "1",
+                ["etc/selinux/config"] = "# x\nSELINUX=enforcing\nSELINUXTYPE=targeted\n",
                 ["proc/sys/crypto/fips_enabled"] = "1\n",
             }))
     end)
@@ -192,8 +199,8 @@ describe("facts of the network", function()
             .. "eth0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
             .. "eth0\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n",
         ["proc/net/ipv6_route"] = ("0"):rep(32) .. " 00 " .. ("0"):rep(32) .. " 00 fe80" .. ("0"):rep(24)
-            .. "0001 00000400 00000001 00000000 00450003     eth0\n" .. ("0"):rep(32) .. " 00 " .. ("0"):rep(32) .. " 00 "
-            .. ("0"):rep(32) .. " ffffffff 00000001 00000000 00200200       lo\n",
+            .. "0001 00000400 00000001 00000000 00450003     eth0\n" .. ("0"):rep(32) .. " 00 "
+            .. ("0"):rep(32) .. " 00 " .. ("0"):rep(32) .. " ffffffff 00000001 00000000 00200200       lo\n",
     }
     local ADDRESSES = {
         { interface = "lo", family = "ipv4", address = "127.0.0.1", prefix = 8 },
@@ -273,7 +280,8 @@ describe("facts of virtualization", function()
             ["sys/class/dmi/id/sys_vendor"] = "Dell Inc.\n", ["sys/class/dmi/id/product_name"] = "R640\n",
             ["etc/machine-id"] = "abc\n",
         }))
-        assert.are.equal("Raspberry Pi 4", find("hardware", { ["proc/device-tree/model"] = "Raspberry Pi 4\0" }).product)
+        assert.are.equal("Raspberry Pi 4",
+            find("hardware", { ["proc/device-tree/model"] = "Raspberry Pi 4\0" }).product)
     end)
 end)
 
@@ -309,15 +317,16 @@ describe("tables of facts", function()
         assert.are.equal("there is no fact 'os.famly' (did you mean 'family'?)",
             refusal(function() return table_of.os.famly end))
         assert.is_nil(table_of.os.libc)
-        assert.are.equal("there are no facts 'netwrok' (did you mean 'network'?); your own would be in facts/netwrok.lua "
-            .. "next to the script", refusal(facts.get, "netwrok"))
+        assert.are.equal("there are no facts 'netwrok' (did you mean 'network'?); your own would be in "
+            .. "facts/netwrok.lua next to the script", refusal(facts.get, "netwrok"))
         assert.are.equal("facts: a group has a name, not 'a.b'", refusal(facts.get, "a.b"))
         assert.are.equal("facts cannot be set ('os')", refusal(function() table_of.os = 1 end))
     end)
 
     it("have groups of one's own", function()
         root = tree.make {
-            ["facts/app_spec.lua"] = "return { fields = { { 'a', '' } }, gather = function(m) return { a = m:hostname() } end }",
+            ["facts/app_spec.lua"] =
+                "return { fields = { { 'a', '' } }, gather = function(m) return { a = m:hostname() } end }",
             ["facts/broken_spec.lua"] = "return { gather = function() return nil + 1 end }",
             ["facts/empty_spec.lua"] = "return {}", ["facts/syntax_spec.lua"] = "return {",
         }
