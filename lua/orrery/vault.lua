@@ -168,15 +168,38 @@ function M.passphrase_of(path)
     return line
 end
 
--- The one that was given; nil where a person has to say it.
-local function given(opts)
-    if opts.passphrase then return opts.passphrase, "it" end
-    local path = opts.passphrase_file or os.getenv(M.VARIABLE)
-    if path and path ~= "" then return M.passphrase_of(path), path end
+---@type string[] files with passphrases, for vaults of which nothing else is said
+local files = {}
+
+--- Names files with passphrases for all vaults that this process opens, instead of the one of the variable. The first
+--- that is the right one is used.
+---@param paths string[]
+function M.passphrase_files(paths) files = paths end
+
+-- Those that are to be tried, and where they are from; nothing where only a person can say one.
+local function candidates(opts)
+    if opts.passphrase then return { { opts.passphrase } } end
+    local variable = os.getenv(M.VARIABLE)
+    local paths = opts.passphrase_file and { opts.passphrase_file } or #files > 0 and files or { variable }
+    local list = {}
+    for _, path in ipairs(paths) do
+        if path ~= "" then list[#list + 1] = { M.passphrase_of(path), path } end
+    end
+    return list
 end
 
-local function wrong(path, from)
-    fail(path, ("the passphrase%s is not the one of this vault"):format(from and from ~= "it" and " in " .. from or ""))
+local function wrong(path, tried)
+    local from = {}
+    for _, each in ipairs(tried or {}) do from[#from + 1] = each[2] end
+    local where = #from > 0 and " in " .. table.concat(from, ", ") or ""
+    fail(path, ("the passphrase%s is not the one of this vault"):format(where))
+end
+
+local function try_all(sealed, list)
+    for _, each in ipairs(list) do
+        local plain = unseal(sealed, each[1])
+        if plain then return plain, each[1] end
+    end
 end
 
 local function ask_until_right(sealed)
@@ -190,16 +213,13 @@ local function ask_until_right(sealed)
 end
 
 local function open_sealed(sealed, opts)
-    local passphrase, from = given(opts)
-    if passphrase then
-        local plain = unseal(sealed, passphrase)
-        if not plain then wrong(sealed.path, from) end
-        return plain, passphrase
-    end
-    for _, known in ipairs(proved) do
-        local plain = unseal(sealed, known:reveal())
-        if plain then return plain, known:reveal() end
-    end
+    local given, known = candidates(opts), {}
+    local plain, passphrase = try_all(sealed, given)
+    if plain then return plain, passphrase end
+    if #given > 0 then wrong(sealed.path, given) end
+    for i, each in ipairs(proved) do known[i] = { each:reveal() } end
+    plain, passphrase = try_all(sealed, known)
+    if plain then return plain, passphrase end
     if not opts.ask then fail(sealed.path, "there is no passphrase, and nobody is to be asked") end
     return ask_until_right(sealed)
 end

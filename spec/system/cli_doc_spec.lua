@@ -27,7 +27,8 @@ describe("orrery doc", function()
     it("guesses what was meant", function()
         local status, _, err = doc "fiel"
         assert.are.equal(64, status)
-        assert.are.equal("orrery doc: there is no resource 'fiel' (did you mean 'file'?); see 'orrery doc --help'\n", err)
+        assert.are.equal(
+            "orrery doc: there is no resource 'fiel' (did you mean 'file'?); see 'orrery doc --help'\n", err)
     end)
 
     describe("of one's own", function()

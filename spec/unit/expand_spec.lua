@@ -16,7 +16,9 @@ describe("compressed bundles", function()
         local file = assert(io.open("lua/orrery/sched.lua", "rb"))
         local source = file:read "*a"
         file:close()
-        local texts = { "", "a", ("ab"):rep(70000), source, source:rep(3), random_text(100000, 256), ("\0"):rep(300000) }
+        local texts = {
+            "", "a", ("ab"):rep(70000), source, source:rep(3), random_text(100000, 256), ("\0"):rep(300000),
+        }
         for i = 1, 200 do texts[#texts + 1] = random_text(i * 7, 1 + i % 9) end
         for _, text in ipairs(texts) do
             assert.is_true(core.expand(core.compress(text), #text) == text)

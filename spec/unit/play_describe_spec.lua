@@ -87,6 +87,7 @@ describe("resource.define", function()
     it("knows what is not there, and guesses what was meant", function()
         assert.is_nil(resource.find "no_such_resource")
         assert.is_nil(resource.find "../file")
-        assert.matches("there is no resource 'fle'; did you mean 'file'%?", remote.failure(resource.unknown, "fle").message)
+        assert.matches("there is no resource 'fle'; did you mean 'file'%?",
+            remote.failure(resource.unknown, "fle").message)
     end)
 end)

@@ -85,6 +85,19 @@ describe("a vault", function()
         assert.is_false((pcall(vault.seal, "x", "")))
     end)
 
+    it("is opened by one of the files that were named for all", function()
+        vault.write(path, "x", PASS)
+        local other = os.tmpname()
+        write("not this one\n", other)
+        write(PASS .. "\n", pass_file)
+        vault.passphrase_files { other, pass_file }
+        assert.are.equal("x", (vault.read(path)))
+        write(vault.seal("x", "a third one"))
+        assert.are.equal(("the passphrase in %s, %s is not the one of this vault"):format(other, pass_file), fails {})
+        vault.passphrase_files {}
+        os.remove(other)
+    end)
+
     it("says that it is damaged, or was tampered with", function()
         vault.write(path, ("some text "):rep(20), PASS)
         local whole = slurp()

@@ -70,7 +70,7 @@ end
 local function add_option(lines, name, option)
     local default = option.default
     local notes = option.required and ", required" or ""
-    if default ~= nil and not (default == false) then notes = notes .. ", default " .. quoted(default) end
+    if default ~= nil and default ~= false then notes = notes .. ", default " .. quoted(default) end
     lines[#lines + 1] = ("  %s: %s%s"):format(name, type_text(option), notes)
     if option.doc then wrap(lines, option.doc, "      ") end
 end
