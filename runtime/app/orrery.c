@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bind.h"
+#include "compress.h"
 #include "err.h"
 #include "mem.h"
 #include "node.h"
@@ -121,6 +122,7 @@ open_core(lua_State *L, struct runtime *r, struct orrery *owner)
     if (!node)
         return luaL_error(L, "orrery: %s", err.msg);
     s->binding = binding_create(L, node);
+    vm_add_compress(L);
     if (owner) {
         s->owner = owner;
         owner->session = s;

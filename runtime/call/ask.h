@@ -72,6 +72,8 @@ void ask_retract(uint32_t seq);
 void ask_forget(struct mailbox *mb);
 /* fn is called before a question is shown at the terminal, and after its answer; on the thread that asks. */
 void ask_terminal_watch(void (*fn)(bool begins));
+/* Calls it both ways, for somebody else who is about to write there. */
+void ask_terminal_clear(void);
 /* Lets those who wait look at their `cancel` at once. */
 void ask_hurry(void);
 

@@ -226,6 +226,17 @@ ask_terminal_watch(void (*fn)(bool begins))
     atomic_store(&watch, fn);
 }
 
+void
+ask_terminal_clear(void)
+{
+    void (*watcher)(bool) = atomic_load(&watch);
+
+    if (watcher) {
+        watcher(true);
+        watcher(false);
+    }
+}
+
 int
 ask_terminal(
     int fd, const struct ssh_question *q, const atomic_bool *cancel, char **answer, struct err *err)

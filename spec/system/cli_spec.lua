@@ -29,7 +29,7 @@ describe("orrery", function()
         assert.matches("^usage: orrery COMMAND", stdout)
         assert.are.same({ 0, stdout, "" }, { orrery("help") })
         assert.are.same({ 64, "", stdout }, { orrery() })
-        for _, command in ipairs { "exec", "run", "attach", "version", "help" } do
+        for _, command in ipairs { "exec", "run", "play", "inventory", "attach", "version", "help" } do
             local text = select(2, orrery("help", command))
             assert.matches("^usage: orrery " .. command, text)
             assert.are.same({ 0, text, "" }, { orrery(command, "--help") })

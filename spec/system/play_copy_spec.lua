@@ -75,14 +75,18 @@ describe("the resource copy", function()
 
         it("copies what is on the target", function()
             remote.write(seen "origin", "theirs")
-            support.converges(target, function(h) return h:copy { remote_src = path "origin", dest = path "copied" } end)
+            support.converges(target, function(h)
+                return h:copy { remote_src = path "origin", dest = path "copied" }
+            end)
             assert.are.equal("theirs", remote.slurp(seen "copied"))
         end)
 
         it("leaves the old file where the new one is not valid", function()
             remote.write(seen "valid", "good")
             local err = support.fails(target, function(h)
-                h:copy { content = "bad", dest = path "valid", validate = { "grep", "-q", "good", "%s" }, backup = true }
+                h:copy {
+                    content = "bad", dest = path "valid", validate = { "grep", "-q", "good", "%s" }, backup = true,
+                }
             end)
             assert.matches("the new file is not valid: grep ended with status 1", err.message)
             assert.are.equal("good", remote.slurp(seen "valid"))
@@ -109,7 +113,9 @@ describe("the resource copy", function()
                 return h:copy { content = "new", dest = path "saved", backup = true }
             end)
             assert.are.equal("old", remote.slurp(remote.seen(target.name, result.backup)))
-            support.stays(target, function(h) return h:copy { content = "other", dest = path "saved", force = false } end)
+            support.stays(target, function(h)
+                return h:copy { content = "other", dest = path "saved", force = false }
+            end)
             assert.are.equal("new", remote.slurp(seen "saved"))
         end)
 

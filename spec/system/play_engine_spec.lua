@@ -65,6 +65,16 @@ describe("the engine of resources", function()
             assert.are.equal("*a*", seen "n")
         end)
 
+        it("performs it in a batch, and in a list", function()
+            local where = at "batch"
+            assert.are.same({ true, false }, { h:batch(function(host)
+                local first = host:note { path = where, text = "b" }
+                return first.changed, host:apply({ { "note", path = where, text = "b" } })[1].changed
+            end) })
+            assert.are.equal("*b*", seen "batch")
+            assert.is_false(h:apply({ { "note", path = where, text = "b" } })[1].changed)
+        end)
+
         it("performs one that the script itself defines", function()
             local marker = at "inline"
             play.resource.define {
@@ -73,6 +83,34 @@ describe("the engine of resources", function()
                 apply = function(_, _, env) env.sys.write_atomic(marker, "x") end,
             }
             support.converges(target, function(host) return host:inline {} end)
+            assert.is_false(h:batch(function(host) return host:inline({}).changed end))
+        end)
+
+        it("knows facts: on both sides, in conditions, for resources", function()
+            local kernel = h.facts.os.kernel_release
+            assert.is_string(kernel)
+            assert.are.equal(kernel, h:batch(function(host) return host.facts.os.kernel_release end))
+            local results = h:apply {
+                { "stat", "/", when = function(_, facts) return facts.os.kernel_release == kernel end },
+                { "stat", "/", when = function(_, facts) return facts.os.kernel_release ~= kernel end },
+            }
+            assert.are.same({ nil, true }, { results[1].skipped, results[2].skipped })
+            play.resource.define {
+                name = "kernel", doc = "says which it is", options = {},
+                check = function(_, env) return nil, { kernel = env.facts.os.kernel_release } end,
+            }
+            assert.are.equal(kernel, h:kernel({}).kernel)
+        end)
+
+        it("makes tasks of steps, whose numbers do not depend on tries", function()
+            local tries = 0
+            local value = h:task("twice", { retries = 2, delay = 0 }, function()
+                tries = tries + 1
+                h:shell { tries == 1 and "exit 1" or "true" }
+                return tries
+            end)
+            assert.are.equal(2, value)
+            assert.are.same({ "1.1 failed", "1.1 changed", "1 ok" }, ends())
         end)
 
         it("tells the steps, with their numbers, names and places", function()

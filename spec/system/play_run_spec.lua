@@ -248,7 +248,8 @@ echo $? >%s/status
         ]]
         local r = play("--start-at", "b", "--limit", "h2")
         assert.are.same({ 0, {} }, { r.code, steps(r, "h1") })
-        assert.are.same({ "a skipped", "b changed", "t changed", "c changed", "d changed", "e changed" }, steps(r, "h2"))
+        assert.are.same({ "a skipped", "b changed", "t changed", "c changed", "d changed", "e changed" },
+            steps(r, "h2"))
         r = play("--tags", "c,d", "--limit", "h1")
         assert.are.same({ "a skipped", "b skipped", "t ok", "c changed", "d changed", "e skipped" }, steps(r, "h1"))
         r = play("--start-at", "nothing")
@@ -264,7 +265,8 @@ echo $? >%s/status
                     local where = h:task("once", { run_once = true, as = "root" }, function()
                         return h:shell { cmd = "echo $(uname -n) $(id -un) >>/srv/t/once; uname -n" }.stdout
                     end)
-                    h:shell { cmd = "echo " .. h.name .. " $(id -un) >>/srv/t/elsewhere", delegate_to = "h1", as = "root" }
+                    local line = "echo " .. h.name .. " $(id -un) >>/srv/t/elsewhere"
+                    h:shell { cmd = line, delegate_to = "h1", as = "root" }
                     h:task("few", { throttle = 1 }, function() h:shell { cmd = "id -un >/tmp/who" } end)
                     return where
                 end,
@@ -281,6 +283,87 @@ echo $? >%s/status
         local _, who = lab.exec("h3", "cat /tmp/who; rm -f /tmp/who")
         assert.are.equal("deploy\n", who)
         assert.are.equal("true", one(r, "print").line)
+    end)
+
+    it("pays in the next run what was owed, also where nothing changes then", function()
+        write [[
+            play.play {
+                name = "one", hosts = "h1",
+                handlers = { restart = function(h) h:shell { cmd = "test -e /srv/t/good; date >>/srv/t/restarted" } end },
+                run = function(h)
+                    h:file { path = "/srv/t/a", state = "directory", notify = "restart" }
+                    if os.getenv "FAIL" then error "no" end
+                end,
+            }
+        ]]
+        local code = lab.run { "env", "FAIL=1", unpack(command("--output", "json")) }
+        assert.are.equal(2, code)
+        assert.are.equal(0, lines("h1", "restarted"))
+        local checked = play("--check")
+        assert.are.same({ 0, "file /srv/t/a ok" }, { checked.code, steps(checked, "h1")[1] })
+        local r = play()
+        assert.are.equal(0, r.code)
+        assert.are.equal("handlers that an earlier run owes: restart", one(r, "message").text)
+        assert.are.equal("file /srv/t/a ok", steps(r, "h1")[1])
+        assert.are.equal(1, lines("h1", "restarted"))
+        play()
+        assert.are.equal(1, lines("h1", "restarted"))
+    end)
+
+    it("pays once and whole what a handler has left that failed", function()
+        write [[
+            play.play {
+                hosts = "h1",
+                handlers = {
+                    { "a", function(h) h:shell { cmd = "echo >>/srv/t/a" } end },
+                    { "b", function(h) h:shell { name = "b", cmd = "test -e /srv/t/good && echo >>/srv/t/b" } end },
+                    { "c", function(h) h:shell { cmd = "echo >>/srv/t/c" } end },
+                },
+                run = function(h)
+                    h:shell { cmd = "echo >>/srv/t/run", notify = { "c", "b", "a" } }
+                end,
+            }
+        ]]
+        local r = play()
+        assert.are.same({ 2, { "b", "c" } }, { r.code, one(r, "host_end").owed })
+        lab.exec("h1", "touch /srv/t/good")
+        assert.are.equal(0, play("--failed").code)
+        for _, name in ipairs { "run", "a", "b", "c" } do assert.are.equal(1, lines("h1", name), name) end
+    end)
+
+    it("works by orrery run and in a stock luajit, with the same status", function()
+        write([[
+            play.configure { ssh = { config = %q }, vars = { dir = "/srv/t/x" } }
+            play.play { hosts = "h1,h2", run = function(h)
+                h:file { path = h.vars.dir, state = "directory" }
+                if h.name == "h2" then error "no" end
+            end }
+            if not os.getenv "COMMAND" then os.exit(play.finish()) end
+        ]], lab.ssh_config())
+        local state = "XDG_STATE_HOME=" .. dir .. "/state"
+        local code, out, err = lab.run { "env", state, "COMMAND=1", program, "run", dir .. "/site.lua" }
+        assert.are.same({ 2, "" }, { code, err })
+        assert.matches("\nchanged +file /srv/t/x +h%[1%-2%]", out)
+        assert.matches("\nrecap  ", out)
+        code, out, err = lab.run { "env", state, "luajit", dir .. "/site.lua" }
+        assert.are.same({ 2, "" }, { code, err })
+        assert.matches("\nok +file /srv/t/x +h%[1%-2%]", out)
+        assert.matches("\nrecap  ", out)
+    end)
+
+    it("says what there is without a connection", function()
+        write [[
+            play.play { name = "one", hosts = "h1,h2,nowhere", tags = "x", run = function(h)
+                h:file { path = "/srv/t/a", state = "directory", tags = "y" }
+                for _, name in ipairs(h.facts.names) do h:file { path = name } end
+                h:batch(function(h) h:file { name = "in a batch", path = "/b" } end)
+            end }
+        ]]
+        local code, out, err = lab.run(command("--list-tasks"))
+        assert.are.same({ 0, "play 1: one (3 hosts)  [x]\n    file /srv/t/a  [x, y]\n    in a batch (file)  [x]\n", "" },
+            { code, out, err })
+        code, out = lab.run(command("--list-hosts", "--limit", "h1"))
+        assert.are.same({ 0, "play 1: one (1 host)  [x]\n  h1\n" }, { code, out })
     end)
 
     it("keeps going where it cannot keep a record", function()

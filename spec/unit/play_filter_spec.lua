@@ -104,6 +104,22 @@ describe("a starting point", function()
 end)
 
 describe("a gate", function()
+    it("enters what holds steps to look for tags inside, unless it has some itself", function()
+        local gate = filter.gate { only = filter.set "b" }
+        gate:play(1)
+        local function holder(name, own, inherited)
+            return { id = "1", name = name, own = filter.set(own), tags = filter.set(own, inherited) }
+        end
+        assert.is_nil(gate:skips(holder "no tags", "task"))
+        assert.is_nil(gate:skips(holder("inherited", nil, "a"), "batch"))
+        assert.are.equal("tags", gate:skips(holder("others", "a"), "task"))
+        assert.is_nil(gate:skips(holder("wanted", "b", "a"), "task"))
+        assert.are.equal("tags", gate:skips(holder "no tags"))
+        gate = filter.gate { only = filter.set "b", skip = filter.set "a" }
+        gate:play(1)
+        assert.are.equal("tags", gate:skips(holder("inherited", nil, "a"), "task"))
+    end)
+
     it("asks whoever is at the keyboard, of what would run", function()
         local asked = {}
         local gate = filter.gate {

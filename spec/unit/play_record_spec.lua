@@ -145,7 +145,8 @@ describe("a record", function()
 
     it("of a check, or with another inventory, is not the last one", function()
         local _, warn = warnings()
-        for _, fields in ipairs { { inventory = "prod" }, { check = true, inventory = "prod" }, { inventory = "test" } } do
+        local runs = { { inventory = "prod" }, { check = true, inventory = "prod" }, { inventory = "test" } }
+        for _, fields in ipairs(runs) do
             local r = record.open(dir, warn)
             r:event(begin(fields))
             r:close()

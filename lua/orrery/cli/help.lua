@@ -11,9 +11,11 @@ usage: orrery COMMAND [OPTION...]
 
 Commands:
   run         run a Lua script that works on other machines
+  play        run a playbook: plays over hosts, with a record, a recap, --check
   exec        run one command on many hosts in parallel
   inventory   show which hosts there are, in which groups, and what is known of
               them
+  doc         say what a resource of playbooks does, and what options it has
   attach      look into a script that runs with --listen, or run another in it
   ssh-check   connect to a host, and explain each step
   vault       make, show and change encrypted files for secrets
@@ -59,6 +61,67 @@ Exit status:
   64   a mistake on the command line
   130  Ctrl-C, as a shell sees it
   any  what the script gives to os.exit
+]],
+
+play = [[
+usage: orrery play FILE [OPTION...] [-- ARG...]
+
+  orrery play site.lua -i hosts.ini --check --diff     what would change
+  orrery play site.lua -i hosts.ini --limit '@web!web3'
+  orrery play site.lua --failed                        go on where it failed
+  orrery play site.lua --output json >run.jsonl
+
+Runs a playbook, a Lua script with plays (docs/playbooks.md). Options may stand
+before and behind FILE; what stands behind -- is in the script's `arg`. Ctrl-C
+ends the remote work, writes the record and the recap; the second one exits at
+once.
+
+Which hosts:
+  -i, --inventory SRC    a file, a directory, a program, or "h1,h2"; repeatable;
+                         else $ORRERY_INVENTORY, else inventory.* next to FILE
+  --limit HOSTS          of those that plays name only these: 'web[1-3],@db!db2'
+  --failed               those that the last run of FILE did not bring to its
+                         end, each from the step at which it stood
+  --from-start           with --failed: from their first step
+  --list-hosts           say which hosts each play has, and do nothing
+
+Which steps:
+  --tags LIST            those that have one of these tags, or "always"
+  --skip-tags LIST       all but those that have one of these
+  --start-at STEP        not those before: a step's name or number, "3.2"; with
+                         the play's number in front, "2:3.2", not those plays
+  --step                 ask before each
+  --list-tasks           say which steps there are, as far as that is known
+                         without any host, and do nothing
+
+How:
+  --check                change nothing, and say what would be changed
+  --diff                 show how contents differ
+  -e, --var NAME=VALUE   a variable above all others; NAME:=JSON is no text
+  --forks N              hosts at a time (100); --throttle is the same
+  --force-handlers       run handlers also on hosts that have failed
+  --vault-passphrase-file FILE    has the passphrase of vaults in its first line
+  --no-record            keep no record of this run, so --failed cannot know it
+
+Reaching hosts, as with 'orrery exec': -l --user, -p --port, -F --ssh-config,
+--identity, -J --jump, --known-hosts, --connect-timeout, --no-cache. They win
+over what the inventory says.
+
+Output:
+  --output KIND          live (on a terminal), plain (elsewhere), json (an event
+                         a line, docs/events.md), junit
+  --report FILE          and a page of HTML that has all of it
+  --stats                at the end, say on stderr what the runtime did here
+  -v, -vv, -vvv          say more, and log what happens: info, debug, trace
+  --log FILE             append the log to FILE
+
+Exit status:
+  0    all went well on all hosts
+  1    the script raised an error, or cannot be read
+  2    some host failed
+  3    some host was not reached, or was lost; whatever the others did
+  64   a mistake on the command line
+  130  Ctrl-C, as a shell sees it
 ]],
 
 exec = [[
@@ -206,6 +269,21 @@ Exit status:
   0    the host can be used
   1    it cannot
   64   a mistake on the command line
+]],
+
+doc = [[
+usage: orrery doc [OPTION...] [RESOURCE...]
+
+  orrery doc                             all resources, with a line of each
+  orrery doc file                        one, with its options and its result
+  orrery doc ./motd.lua                  those that a file of yours defines
+
+Options:
+  --modifiers     the options that every resource has
+  --types         types of all for LuaLS: write them to a file of its library
+  --markdown      a table of all
+
+Exit status: 0; 64 where there is no such resource.
 ]],
 
 vault = [[

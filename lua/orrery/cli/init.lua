@@ -24,13 +24,14 @@ local COMMANDS = {
     play = "orrery.cli.play",
     exec = "orrery.cli.exec",
     inventory = "orrery.cli.inventory",
+    doc = "orrery.cli.doc",
     vault = "orrery.cli.vault",
     attach = "orrery.cli.attach",
     ["ssh-check"] = "orrery.cli.ssh_check",
     version = "orrery.cli.version",
     help = false,
 }
-local NAMES = { "run", "play", "exec", "inventory", "vault", "attach", "ssh-check", "version", "help" }
+local NAMES = { "run", "play", "exec", "inventory", "doc", "vault", "attach", "ssh-check", "version", "help" }
 
 ---@type orrery.cli.Option[] may stand before and after the name of a subcommand
 local COMMON = {

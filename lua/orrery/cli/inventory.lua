@@ -41,6 +41,10 @@ end
 local function told(fn, ...)
     local ok, result = pcall(fn, ...)
     if ok then return result end
+    if Error.is(result) and result.code == "interrupted" then
+        io.stderr:write("orrery: interrupted\n")
+        return nil, true
+    end
     if Error.is(result) and (result.code == "inventory" or result.code == "decode") then
         io.stdout:flush()
         io.stderr:write("orrery: ", require("orrery.cli.output").printable(result.message, 2), "\n")
@@ -74,7 +78,10 @@ end
 
 local function expanded(inv, text)
     if inv then return inv:expand(text) end
-    return require("orrery.cli.hosts").expand(text)
+    local ok, names = pcall(require("orrery.cli.hosts").expand, text)
+    if ok then return names end
+    if Error.is(names) and names.code == "usage" then args.fail("inventory", names.message) end
+    error(names, 0)
 end
 
 function show.expand(inv, opts) return table.concat(expanded(inv, opts.expand), "\n") end

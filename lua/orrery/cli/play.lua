@@ -197,10 +197,10 @@ function M.main(opts, words)
     local kind, why = outputs.check(opts.output)
     if not kind then fail(("option '--output' %s"):format(why)) end
     if settings.step then settings.confirm = M.confirmer(ask_person) end
+    require "orrery"
     if opts["vault-passphrase-file"] then
         require("orrery.vault").passphrase_files(opts["vault-passphrase-file"])
     end
-    require "orrery"
     if not settings.list then
         settings.views = outputs.open(kind, {
             report = opts.report, verbose = opts.verbose, diff = opts.diff, playbook = path,

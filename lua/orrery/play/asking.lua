@@ -48,19 +48,34 @@ local function enter(bundle, request)
     return require("orrery.play.target").run(request)
 end
 
+-- Facts that are spoken of, as far as that can be seen.
+local function add_facts(names, literals)
+    names[#names + 1] = FACTS
+    names[#names + 1] = FACTS .. ".machine"
+    for _, group in ipairs(require(FACTS).names()) do
+        if literals[group] then names[#names + 1] = FACTS .. "." .. group end
+    end
+end
+
+local function add_module(names, request, name)
+    local own = request.own and request.own[name]
+    if type(own) ~= "table" then names[#names + 1] = own or resource.BUILT_IN .. name end
+end
+
 -- Modules that the request will require, as far as that can be seen.
 local function needed(request, literals)
     local names = { TARGET }
-    local facts = literals and literals.facts
     for _, each in ipairs(request.steps or {}) do
-        if not each.definition then names[#names + 1] = each.module or resource.BUILT_IN .. each[1] end
-        facts = facts or type(each.options.when) == "function" or nil
+        add_module(names, request, each[1])
+        local when = each.options.when
+        if type(when) == "function" and debug.getinfo(when, "u").nparams > 1 then
+            add_facts(names, sources.literals(when))
+        end
     end
     for name in pairs(literals or {}) do
-        local definition = name:match "^[%a_][%w_]*$" and resource.find(name)
-        if definition then names[#names + 1] = resource.module_of(definition) end
+        if name:match "^[%a_][%w_]*$" and resource.find(name) then add_module(names, request, name) end
     end
-    if facts and resource.module_exists(FACTS) then names[#names + 1] = FACTS end
+    if literals and literals.facts then add_facts(names, literals) end
     return names
 end
 

@@ -8,7 +8,8 @@ local M = {}
 
 local function fail(where, value, must)
     local shown = type(value) == "string" and ("%q"):format(value) or tostring(value)
-    Error.raise { code = "option", at = Error.at(), message = ("play: option '%s' %s, not %s"):format(where, must, shown) }
+    local message = ("play: option '%s' %s, not %s"):format(where, must, shown)
+    Error.raise { code = "option", at = Error.at(), message = message }
 end
 
 --- The number that a share stands for.

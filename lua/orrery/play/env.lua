@@ -98,12 +98,13 @@ end
 function M.new(step, settings)
     local cleanups = {}
     local env = {
-        check_mode = settings.check, diff = settings.diff, applying = false, sys = sys, facts = step.facts,
+        check_mode = settings.check, diff = settings.diff, applying = false, sys = sys,
         vars = step.vars,
         file = function(source) return step.files:content(source) end,
         source = function(source) return step.files:source(source) end,
         cleanup = function(fn) cleanups[#cleanups + 1] = fn end,
     }
+    setmetatable(env, { __index = function(_, key) return key == "facts" and step.facts() or nil end })
     add_run(env, step)
     add_view(env, step)
     return env, function()

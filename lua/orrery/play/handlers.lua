@@ -101,6 +101,17 @@ function Pending:next()
     end
 end
 
+--- What is owed, in the order in which it would run.
+---@return string[]
+function Pending:left()
+    if not self.handlers.listed then return { unpack(self.list) } end
+    local names = {}
+    for _, name in ipairs(self.handlers.names) do
+        if self:has(name) then names[#names + 1] = name end
+    end
+    return names
+end
+
 --- Runs what is owed, and what is notified meanwhile. One that fails stays owed, with all behind it.
 ---@param run fun(name: string, fn: function)
 ---Raises what a handler raised.

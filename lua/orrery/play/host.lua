@@ -78,13 +78,16 @@ local function vars_for(h, gathered, wanted)
 end
 
 local function entry(step, given)
-    local definition = step.definition
+    return { step.definition.name, options = given, at = step.at }
+end
+
+-- Where the target finds a resource of the user's: in a module, or in the request.
+local function add_own(own, definition)
     local module = resource.module_of(definition)
-    return {
-        definition.name, options = given, at = step.at,
-        module = module ~= resource.BUILT_IN .. definition.name and module or nil,
-        definition = not module and definition or nil,
-    }
+    if module == resource.BUILT_IN .. definition.name then return own end
+    own = own or {}
+    own[definition.name] = module or definition
+    return own
 end
 
 local ELSEWHERE = { "as", "delegate_to" }
@@ -110,7 +113,7 @@ local function send_one(h, step, given)
     sources.add_step(gathered, step, step.at)
     h = place_of(h, step.modifiers)
     local response = asking.ask(h, {
-        id = step.id, single = true, steps = { entry(step, given) },
+        id = step.id, single = true, steps = { entry(step, given) }, own = add_own(nil, step.definition),
         vars = vars_for(h, gathered, step.definition.vars),
     }, { at = step.at, gathered = gathered })
     return response.results[1]
@@ -133,9 +136,8 @@ local NOT_IN_LISTS = { "as", "delegate_to", "run_once" }
 local function refuse_in_list(step, at)
     for _, key in ipairs(NOT_IN_LISTS) do
         if step.modifiers[key] ~= nil then
-            local message = ("%s: option '%s' has no place in a list: use h:as(user):apply, or a step of its own"):format(
-                step.definition.name, key)
-            Error.raise { code = "option", at = at, message = message }
+            local text = "%s: option '%s' has no place in a list: use h:as(user):apply, or a step of its own"
+            Error.raise { code = "option", at = at, message = text:format(step.definition.name, key) }
         end
     end
 end
@@ -147,11 +149,14 @@ end
 function Host:apply(list)
     local at = Error.at()
     if type(list) ~= "table" then Error.raise { code = "argument", at = at, message = "h:apply takes a list" } end
-    local id, infos, entries = M.next_id(self), {}, {}
+    if #list == 0 then return {} end
+    local id, infos, entries, own = M.next_id(self), {}, {}, nil
     for i, each in ipairs(list) do
-        local definition, given = steps.entry(each, at)
+        local name, given = steps.entry(each, at)
+        local definition = resource.find(name) or resource.unknown(name, at)
         local step = steps.make(definition, given, at)
         refuse_in_list(step, at)
+        own = add_own(own, definition)
         infos[i], entries[i] = info_of(step, ("%s.%d"):format(id, i)), entry(step, given)
     end
     if self.conductor then self.conductor:list(self, infos, entries) end
@@ -163,7 +168,7 @@ function Host:apply(list)
         end
     end
     return asking.ask(self, {
-        id = id, steps = entries, vars = vars_for(self, gathered, wants_vars),
+        id = id, steps = entries, own = own, vars = vars_for(self, gathered, wants_vars),
     }, { at = at, gathered = gathered }).results
 end
 
@@ -171,14 +176,17 @@ end
 
 local function drop_response(_, ...) return ... end
 
-local function takes_files(literals)
+-- The resources that a function names, as it seems: a word that is one by chance does no harm.
+local function resources_in(literals)
+    local own, takes_files = nil, false
     for name in pairs(literals) do
         local definition = name:match "^[%a_][%w_]*$" and resource.find(name)
+        if definition then own = add_own(own, definition) end
         for _, option in pairs(definition and definition.options or {}) do
-            if option.type == "source" then return true end
+            takes_files = takes_files or option.type == "source"
         end
     end
-    return false
+    return own, takes_files
 end
 
 --- Runs a function on the target, as a whole and in one message. It gets an `h` with the same methods.
@@ -198,8 +206,9 @@ function Host:batch(opts, fn)
     }
     return M.conduct(self, info, function()
         local literals, gathered = sources.literals(fn), sources.gather()
-        sources.add_batch(gathered, literals, opts.files, takes_files(literals))
-        return drop_response(asking.ask(self, { id = info.id, batch = fn, vars = self.vars }, {
+        local own, takes_files = resources_in(literals)
+        sources.add_batch(gathered, literals, opts.files, takes_files)
+        return drop_response(asking.ask(self, { id = info.id, batch = fn, own = own, vars = self.vars }, {
             at = at, gathered = gathered, literals = literals,
         }))
     end)
@@ -209,15 +218,9 @@ end
 
 --- What is known of where a host's steps are performed.
 ---@param h { ctx: orrery.Context }
----@return table
+---@return orrery.Facts
 function M.facts(h)
-    return setmetatable({}, {
-        __index = function(known, key)
-            local value = h.ctx:call("orrery.play.facts.get", key)
-            rawset(known, key, value)
-            return value
-        end,
-    })
+    return require("orrery.play.facts").of(function() return h.ctx end)
 end
 
 -- Users of a context of the script's are reached by sudo, or by the launcher that is named.

@@ -39,7 +39,8 @@ local function text_of(expression, what)
     if type(expression) == "string" then return expression end
     for _, name in ipairs(expression) do
         if type(name) ~= "string" then
-            Error.raise { code = "option", message = ("play: option '%s' must be text, or a list of names"):format(what) }
+            local message = ("play: option '%s' must be text, or a list of names"):format(what)
+            Error.raise { code = "option", message = message }
         end
     end
     return table.concat(expression, ",")

@@ -175,7 +175,10 @@ function Play:host_failed(conductor, err)
     if status == "failed" then force(self, conductor) else conductor:give_up() end
     self.failed[name], self.session.out[name] = err, status
     self.failures = self.failures + 1
-    self:emit { event = "host_end", host = name, status = status, error = shown(err), owed = conductor.pending.list }
+    local owed = conductor.pending:left()
+    self:emit {
+        event = "host_end", host = name, status = status, error = shown(err), owed = #owed > 0 and owed or nil,
+    }
     if status == "cancelled" then error(err, 0) end
     if self.failures > self.allowed and not self.stopped then
         self:stop(("%d of %d hosts failed, and %d may"):format(self.failures, #self.hosts, self.allowed))

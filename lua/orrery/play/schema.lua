@@ -19,6 +19,7 @@ local M = {}
 ---@field type? orrery.play.OptionType|orrery.play.OptionType[] "any" where it is missing
 ---@field enum? any[] the values allowed
 ---@field of? orrery.play.Option|orrery.play.OptionType of a list, or of the values of a map, what each must be
+---@field single? boolean of a list: what is none is taken for a list of one
 ---@field required? boolean
 ---@field default? any not copied
 ---@field doc? string one line

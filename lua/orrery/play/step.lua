@@ -18,7 +18,7 @@ local M = {}
 ---@field skip? string why it does not run
 ---@field events orrery.play.Events
 ---@field files orrery.play.Files
----@field facts table
+---@field facts fun(): table
 ---@field vars table
 ---@field results orrery.play.Result[] of the steps before it, for `when`
 
@@ -87,17 +87,16 @@ end
 --- An entry of a list: `{ "file", path = ... }`.
 ---@param each table
 ---@param at? string
----@return orrery.play.Resource
+---@return string name of the resource
 ---@return table given
----Raises "option", "argument".
+---Raises "option".
 function M.entry(each, at)
-    local name = type(each) == "table" and each[1]
-    local definition = type(name) == "string" and resource.find(name) or resource.unknown(name, at)
-    local given = {}
+    local name, given = type(each) == "table" and each[1], {}
+    if type(name) ~= "string" then resource.unknown(name, at) end
     for key, value in pairs(each) do
         if type(key) ~= "number" then given[key] = value elseif key > 1 then given[key - 1] = value end
     end
-    return definition, given
+    return name, given
 end
 
 return M

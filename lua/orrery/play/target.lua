@@ -17,8 +17,6 @@ resource.on_target = core.parent() ~= nil
 
 ---@class orrery.play.Entry a step on its way
 ---@field [1] string the resource
----@field definition? orrery.play.Resource one that is in no module
----@field module? string one of the user's
 ---@field options table as they were given
 ---@field at? string
 ---@field skip? string why it is not to run
@@ -27,6 +25,7 @@ resource.on_target = core.parent() ~= nil
 ---@field id string of the step, or what the ids of its steps begin with
 ---@field single? boolean the one step has the id itself
 ---@field steps? orrery.play.Entry[]
+---@field own? table<string, string|orrery.play.Resource> resources of the user's: their modules, or themselves
 ---@field batch? fun(h: orrery.play.TargetHost): any
 ---@field settings orrery.play.Settings
 ---@field vars? table
@@ -44,26 +43,17 @@ resource.on_target = core.parent() ~= nil
 -- Not named literally: this one is only sent where somebody asks for facts.
 local FACTS = "orrery.play.facts"
 
-local facts
-
---- What is known of this machine. Each group is found out when it is first asked for.
----@return table
-function M.facts()
-    facts = facts or setmetatable({}, {
-        __index = function(known, key)
-            local value = require(FACTS).get(key)
-            rawset(known, key, value)
-            return value
-        end,
-    })
-    return facts
-end
-
 -- Steps ------------------------------------------------------------------------------------------
 
 ---@class orrery.play.Work one request
 local Work = {}
 Work.__index = Work
+
+-- What is known of this machine, for as long as the request takes.
+function Work:facts()
+    self.known = self.known or require(FACTS).here()
+    return self.known
+end
 
 function Work:next_id()
     self.count = self.count + 1
@@ -72,25 +62,28 @@ end
 
 function Work:perform(step)
     step.id = self:next_id()
-    step.events, step.files, step.facts, step.vars = self.events, self.files, M.facts(), self.request.vars or {}
+    step.events, step.files, step.vars = self.events, self.files, self.request.vars or {}
+    step.facts = function() return self:facts() end
     step.results, step.tags = self.results, self.request.tags
     local result = engine.perform(step, self.request.settings)
     self.results[#self.results + 1] = result
     return result
 end
 
-local function definition_of(entry)
-    if entry.definition then
-        resource.adopt(entry.definition)
-        return entry.definition
+-- One of the user's own is a value, or in a module; a built-in one is found by its name.
+function Work:definition(name, at)
+    local own = self.request.own and self.request.own[name]
+    if type(own) == "table" then
+        resource.adopt(own)
+        return own
     end
-    if entry.module then require(entry.module) end
-    return resource.find(entry[1]) or resource.unknown(entry[1], entry.at)
+    if own then require(own) end
+    return resource.find(name) or resource.unknown(name, at)
 end
 
 function Work:list(entries)
     for _, entry in ipairs(entries) do
-        local step = steps.make(definition_of(entry), entry.options, entry.at)
+        local step = steps.make(self:definition(entry[1], entry.at), entry.options, entry.at)
         step.skip = entry.skip
         self:perform(step)
     end
@@ -108,8 +101,8 @@ local Host = {}
 function Host:apply(entries)
     local at, before = Error.at(), #self.work.results
     for _, entry in ipairs(entries) do
-        local definition, given = steps.entry(entry, at)
-        self.work:perform(steps.make(definition, given, at))
+        local name, given = steps.entry(entry, at)
+        self.work:perform(steps.make(self.work:definition(name, at), given, at))
     end
     return { unpack(self.work.results, before + 1) }
 end
@@ -143,8 +136,8 @@ local NOT_IN_BATCH = { "as", "delegate_to", "run_once" }
 
 local function method(h, name)
     if Host[name] then return Host[name] end
-    local definition = resource.find(name)
-    if not definition then resource.unknown(name) end
+    if name == "facts" then return h.work:facts() end
+    local definition = h.work:definition(name)
     return function(_, ...)
         local at = Error.at()
         local step = steps.make(definition, steps.given(...), at)
@@ -161,7 +154,7 @@ end
 local function new_host(work)
     local request = work.request
     local h = {
-        work = work, vars = request.vars or {}, facts = M.facts(), name = (request.common or {}).host or "",
+        work = work, vars = request.vars or {}, name = (request.common or {}).host or "",
         check = request.settings.check or false, ctx = false,
     }
     return setmetatable(h, { __index = method })

@@ -121,7 +121,8 @@ local function perform(h, info, opts, fn)
     local ok, value = inside(h, info.id, opts, fn, state)
     if not ok then return failed(h, info, opts, Error.from(value), state.attempts) end
     local changed = changes(h) > before
-    tell_end(h, info, changed and "changed" or "ok", { attempts = state.attempts, notify = changed and opts.notify or nil })
+    local owed = changed and opts.notify or nil
+    tell_end(h, info, changed and "changed" or "ok", { attempts = state.attempts, notify = owed })
     return { changed = changed, value = value }
 end
 
@@ -162,7 +163,8 @@ function Host:task(name, opts, fn)
     if type(opts) == "function" then opts, fn = {}, opts end
     if type(name) ~= "string" or type(fn) ~= "function" then
         Error.raise {
-            code = "argument", at = Error.at(), message = "h:task(name, [options,] fn): a name and a function were expected",
+            code = "argument", at = Error.at(),
+            message = "h:task(name, [options,] fn): a name and a function were expected",
         }
     end
     local result = M.run(self, name, opts, fn)

@@ -1,15 +1,14 @@
 --- Inventories that are programs: with --list they print what inventory/json.lua reads.
 
+local Error = require "orrery.error"
 local json = require "orrery.json"
 local Model = require "orrery.play.inventory.model"
 local reader = require "orrery.play.inventory.json"
 
 local M = {}
 
-local AT_ONCE = 8 -- programs that are asked for the variables of a host each
-
--- What it says on stderr is no part of what it prints.
-local APART = 'errors=$1; shift; exec "$@" 2>"$errors"'
+local TIMEOUT = 600 -- seconds; clouds are asked for many hosts
+local AT_ONCE = 8   -- runs for the variables of a host each
 
 local function last_lines(text)
     local lines = {}
@@ -17,34 +16,31 @@ local function last_lines(text)
     return table.concat(lines, "\n", math.max(1, #lines - 4))
 end
 
-local function take_file(path)
-    local file = io.open(path, "rb")
-    local text = file and file:read "*a" or ""
-    if file then file:close() end
-    os.remove(path)
-    return text
-end
+local PASSED_ON = { interrupted = true, cancelled = true, inventory = true, decode = true }
 
--- Others run in the meantime. Returns what it printed, what errors call it, and what it said besides.
-local function run(path, ...)
-    local capture = (require "orrery") and require "orrery.capture"
-    local program, name = path:find "/" and path or "./" .. path, table.concat({ path, ... }, " ")
-    local errors = os.tmpname()
-    local ok, output, status = pcall(capture.run, { "sh", "-c", APART, "sh", errors, program, ... })
-    local said = last_lines(take_file(errors))
-    said = said ~= "" and ":\n" .. said or ""
-    if not ok then error(output, 0) end
-    if status > 128 then Model.fail(name, ("it was killed by signal %d%s"):format(status - 128, said)) end
-    if status ~= 0 then Model.fail(name, ("it ended with status %d%s"):format(status, said)) end
-    return output, name, said
+-- Returns what it printed, what errors call it, and what it said besides.
+local function run(ctx, path, ...)
+    local name = table.concat({ path, ... }, " ")
+    local ok, result = pcall(ctx.run, ctx, { path:find "/" and path or "./" .. path, ... },
+        { check = false, timeout = TIMEOUT })
+    if not ok then
+        local err = Error.from(result)
+        if PASSED_ON[err.code] then error(err, 0) end
+        Error.raise { code = "inventory", message = ("%s: %s"):format(name, err.message), cause = err }
+    end
+    local said = result.stderr ~= "" and ":\n" .. last_lines(result.stderr) or ""
+    if result.timed_out then Model.fail(name, ("it ran longer than %d s%s"):format(TIMEOUT, said)) end
+    if result.signal then Model.fail(name, ("it was killed by signal %d%s"):format(result.signal, said)) end
+    if result.code ~= 0 then Model.fail(name, ("it ended with status %d%s"):format(result.code, said)) end
+    return result.stdout, name, said
 end
 
 -- An inventory without _meta.hostvars wants to be asked for each host.
-local function ask_for_hosts(model, path, from)
+local function ask_for_hosts(ctx, model, path, from)
     local names = {}
     for i = from + 1, #model.host_names do names[#names + 1] = model.host_names[i] end
     local found, errors = require("orrery").map(names, { limit = AT_ONCE, raise = false }, function(name)
-        local text, what = run(path, "--host", name)
+        local text, what = run(ctx, path, "--host", name)
         if not text:find "%S" then return {} end
         return json.decode(text, { name = what, ordered = true })
     end)
@@ -58,15 +54,23 @@ local function ask_for_hosts(model, path, from)
     end
 end
 
---- Runs the program, and takes in what it prints.
+local function take(ctx, model, path)
+    local text, name, said = run(ctx, path, "--list")
+    if not text:find "%S" then Model.fail(name, "it printed nothing" .. said) end
+    local before = #model.host_names
+    if not reader.read(model, text, name) then ask_for_hosts(ctx, model, path, before) end
+end
+
+--- Runs the program, and takes in what it prints. It runs below a child of this process, and so ends with that,
+--- whatever becomes of us.
 ---@param model orrery.inventory.Model
 ---@param path string
 ---Raises "inventory", "decode".
 function M.read(model, path)
-    local text, name, said = run(path, "--list")
-    if not text:find "%S" then Model.fail(name, "it printed nothing" .. said) end
-    local before = #model.host_names
-    if not reader.read(model, text, name) then ask_for_hosts(model, path, before) end
+    local ctx = require("orrery").localhost { name = "inventory" }
+    local ok, err = pcall(take, ctx, model, path)
+    pcall(ctx.close, ctx)
+    if not ok then error(err, 0) end
 end
 
 return M

@@ -8,8 +8,7 @@ local function variables(o, env)
     local vars = {}
     for name, value in pairs(env.vars) do vars[name] = value end
     for name, value in pairs(o.vars or {}) do vars[name] = value end
-    if vars.facts == nil then vars.facts = env.facts end
-    return vars
+    return setmetatable(vars, { __index = function(_, name) return name == "facts" and env.facts or nil end })
 end
 
 local function directory(name) return name:match "^(.*/)[^/]*$" or "" end

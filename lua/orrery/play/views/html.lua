@@ -129,10 +129,15 @@ local function lines_of(list)
     return table.concat(out, "\n")
 end
 
+-- Where a script has a mistake, one wants to know how it got there.
+local function shown(err, step)
+    return lines_of(problem.lines(err, step, type(err) == "table" and err.code == "lua"))
+end
+
 ---@private
 function Html:error_of(e)
     if not e.error and e.status ~= "failed" then return 0 end
-    return self:intern(lines_of(problem.lines(e.error or e.message, e, true)), true)
+    return self:intern(shown(e.error or e.message, e), true)
 end
 
 function on.step_end(self, e)
@@ -152,13 +157,14 @@ end
 function on.host_end(self, e)
     self.ends[#self.ends + 1] = {
         play = self.play_index[e.play] or 0, host = self:host(e.host), status = e.status, time = e.time,
-        error = e.status ~= "ok" and self:intern(lines_of(problem.lines(e.error, nil, true)), true) or 0, name = e.host,
+        error = e.status ~= "ok" and self:intern(shown(e.error), true) or 0, name = e.host,
     }
 end
 
 function on.message(self, e)
     self.messages[#self.messages + 1] = {
         host = e.host and self:host(e.host) or 0, level = e.level, text = self:intern(tostring(e.text or ""), true),
+        time = e.time, name = e.host,
     }
 end
 
@@ -203,12 +209,17 @@ function Html:data()
         ends[i] = { e.play, e.host, text.RANK[e.status] or 0, at, e.error }
         last = math.max(last, at)
     end
+    local messages = json.array {}
+    for i, m in ipairs(self.messages) do
+        messages[i] = { host = m.host, level = m.level, text = m.text,
+            at = ms((m.time or zero) + self:correction(m.name) - zero) }
+    end
     for _, play in ipairs(self.plays) do play.from = ms((play.from or zero) - zero) end
     return {
         playbook = text.flat(self.run.playbook or "playbook"), check = self.run.check or false, time = zero,
         seconds = self.ended.seconds, ended = next(self.ended) ~= nil, last = last, statuses = text.STATUSES,
         texts = json.array(self.texts), hosts = json.array(self.hosts), steps = json.array(self.steps), runs = runs,
-        ends = ends, plays = json.array(self.plays), messages = json.array(self.messages),
+        ends = ends, plays = json.array(self.plays), messages = messages,
     }
 end
 

@@ -64,6 +64,7 @@ end
 -- A script that ends without a word to its views must not take with it what it has printed.
 ---@private
 function Live:capture(files)
+    io.stdout:flush() -- what was printed before
     self.above = above.install(files, function(said) self:add(said) end, function(said) self:suspend(said) end)
     local exit = os.exit
     self.exit = function(...)

@@ -71,6 +71,17 @@ const ENDS = D.ends.map(e => ({ play: e[0], host: e[1], status: D.statuses[e[2] 
 const LOST = ENDS.filter(e => e.status !== 'ok' && !RUNS.some(r =>
   r.host === e.host && r.status === 'failed' && D.steps[r.step - 1].play === e.play));
 
+// Steps that consist of others: a timeline shows those.
+const WHOLES = new Set();
+D.steps.forEach(s => {
+  const parts = s.id.split('.');
+  while (parts.length > 1) {
+    parts.pop();
+    WHOLES.add(s.play + ' ' + parts.join('.'));
+  }
+});
+D.steps.forEach(s => { s.whole = WHOLES.has(s.play + ' ' + s.id); });
+
 // ---- what is searched for: each word must be in the host's name, the step's, or one of the texts ----
 
 function matcher() {
@@ -154,7 +165,8 @@ function whoBriefly(hosts) {
 function failure(list) {
   const r = list[0], step = r.step && D.steps[r.step - 1];
   const button = el('button', '', word(r.status),
-    el('span', 'what', step ? step.name : 'the whole host', step && step.at ? el('span', 'tag', step.at) : ''),
+    el('span', 'what', step ? step.name : r.status === 'lost' ? 'the connection' : 'between steps',
+      step && step.at ? el('span', 'tag', step.at) : ''),
     whoBriefly(list.map(x => x.host)),
     el('span', 'msg', text(r.err).split('\n')[0] || text(r.msg)));
   button.children[2].title = who(list.map(x => x.host));
@@ -222,6 +234,7 @@ function outcomes(runs) {
 function stepRow(number, runs, whole) {
   const step = D.steps[number - 1], counts = byStatus(runs), [most, title] = range(runs);
   const name = el('span', 'name', (step.handler ? 'handler ' : '') + step.name);
+  name.style.paddingLeft = 16 * (step.id.split('.').length - 1) + 'px';
   if (step.at) name.append(el('span', 'tag', step.at));
   const time = el('span', 'time', most);
   time.title = title;

@@ -118,6 +118,7 @@ pre span { display: block; min-height: 1.5em; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 td { padding: 3px 12px 3px 0; vertical-align: top; border-top: 1px solid var(--rule-soft); overflow-wrap: anywhere; }
 tr:first-child td { border-top: 0; }
+td.says { color: var(--soft); white-space: pre-wrap; }
 td.status, td.time { white-space: nowrap; width: 1%; }
 td:last-child { padding-right: 0; }
 .none { color: var(--soft); padding: 24px 4px; }

@@ -50,9 +50,15 @@ function track(runs, span, marks) {
   return node;
 }
 
+function said(message) {
+  return el('tr', '', el('td', 'says', message.level === 'warning' ? 'warning' : 'says'),
+    el('td', 'says', text(message.text)), el('td', 'time'));
+}
 function hostTable(runs, ends) {
-  const body = el('tbody');
+  const body = el('tbody'), host = (runs[0] || ends[0]).host;
+  const words = D.messages.filter(m => m.host === host);
   for (const r of runs) {
+    while (words.length && words[0].at < r.from) body.append(said(words.shift()));
     const step = D.steps[r.step - 1], cell = el('td', '', (step.handler ? 'handler ' : '') + step.name);
     if (r.msg && !r.err) cell.append(el('div', 'msg', text(r.msg)));
     cell.append(...details(r));
@@ -60,16 +66,18 @@ function hostTable(runs, ends) {
     status.style.color = 'var(--' + r.status + '-ink)';
     body.append(el('tr', '', status, cell, el('td', 'time', duration(r.long))));
   }
+  body.append(...words.map(said));
   for (const e of ends) {
     const status = el('td', 'status', e.status);
     status.style.color = 'var(--' + e.status + '-ink)';
-    body.append(el('tr', '', status, el('td', '', ...details(e)), el('td', 'time', mark(e.at))));
+    body.append(el('tr', '', status, el('td', '', ...details(e)), el('td', 'time', duration(e.at))));
   }
   return el('div', 'body', el('table', '', body));
 }
 
 function hostRow(h, span, marks) {
-  const drawn = h.runs.concat(h.ends.map(e => ({ status: e.status, from: Math.max(0, e.at), long: 0 })));
+  const ends = h.ends.map(e => ({ status: e.status, from: e.at, long: 0 }));
+  const drawn = h.runs.filter(r => !D.steps[r.step - 1].whole).concat(ends);
   const graph = el('span', 'graph', track(drawn, span, marks));
   const button = el('button', '', el('span', 'name', D.hosts[h.host - 1]), graph,
     el('span', 'time', duration(h.long)));
@@ -85,6 +93,7 @@ function tip(event, graph, h, span) {
   const near = span * 4 / box.width;
   let best = null;
   for (const r of h.runs) {
+    if (D.steps[r.step - 1].whole) continue;
     const off = at < r.from ? r.from - at : Math.max(0, at - r.from - r.long);
     if (off <= near && (!best || off < best.off)) best = { r, off };
   }
