@@ -114,7 +114,7 @@ function Play:flush(conductor, h)
     if conductor.gate:seeking() or conductor.in_handler then return end
     conductor.in_handler = true
     local ok, err = pcall(conductor.pending.flush, conductor.pending, function(name, fn)
-        local result = task.run(h, name, { handler = true, tags = { "always" } }, fn)
+        local result = task.run(h, name, { tags = { "always" } }, fn, true)
         if self.session.settings.check or result.skipped then return end
         self.session:note { event = "paid", play = self.number, host = conductor.name, handler = name }
     end)

@@ -29,7 +29,6 @@ local TASK = {
     ignore_errors = "boolean",
     notify = { "string", "table" },
     timeout = { type = "number", check = positive },
-    handler = "boolean",
 }
 
 ---@class orrery.play.TaskOptions
@@ -140,14 +139,15 @@ end
 ---@param name string
 ---@param opts orrery.play.TaskOptions
 ---@param fn fun(h: orrery.play.Host): any
+---@param handler? boolean it is one
 ---@return table
-function M.run(h, name, opts, fn)
+function M.run(h, name, opts, fn, handler)
     local at = Error.at()
     opts = options.check("h:task", opts, TASK)
     opts.notify = list(opts.notify)
     local info = {
         id = host.next_id(h), resource = "task", title = name, modifiers = opts, how = "task", at = at,
-        handler = opts.handler or nil,
+        handler = handler,
     }
     return host.conduct(h, info, function() return in_turn(h, info, opts, fn) end)
 end
