@@ -118,6 +118,49 @@ describe("orrery play", function()
         assert.matches("no record of an earlier run", failed.err)
     end)
 
+    -- All that a host's file system has beyond this machine's, but for what the way in itself leaves (sshd, the agent).
+    local function everything(host)
+        local upper = lab.file("host/" .. host .. "/upper")
+        local _, names = lab.run { "find", upper, "-path", upper .. "/run", "-prune", "-o", "-printf",
+            "%P %y %m %u %g %s %T@ %C@\\n" }
+        local _, sums = lab.run { "sh", "-c", 'find "$1" -path "$1/run" -prune -o -type f -exec sha256sum {} + | sort',
+            "sh", upper }
+        return names .. sums
+    end
+
+    it("changes nothing at all in check mode, whatever there is to do", function()
+        write [[
+            local check = os.getenv "CHECK"
+            play.play {
+                hosts = "h1", vars = { word = check and "new" or "old" },
+                handlers = { h = function(h) h:shell { cmd = "date >/srv/t/handler" } end },
+                run = function(h)
+                    local word = h.vars.word
+                    h:directory { path = "/srv/t/" .. word .. "/deep", mode = check and "700" or "755", notify = "h" }
+                    h:copy { dest = "/srv/t/copy", content = word, backup = true }
+                    h:template { dest = "/srv/t/template", content = "<%%= word %%>" }
+                    h:line { path = "/srv/t/copy", line = word, create = true }
+                    h:link { path = "/srv/t/link", target = word }
+                    h:shell { cmd = "echo >/srv/t/shell", creates = "/srv/t/" .. word .. "/shell" }
+                    h:task("task", function() h:file { path = "/srv/t/file", state = check and "absent" or "touch" } end)
+                    h:batch(function(h) h:directory { path = "/srv/t/batch" .. h.vars.word } end)
+                    h:apply { { "directory", path = "/srv/t/list" .. word } }
+                    h:put(arg[0], "/srv/t/put" .. word)
+                end,
+            }
+        ]]
+        local first = play()
+        assert.are.equal(0, first.code, (one(first, "host_end", "h1").error or {}).message)
+        local before = everything "h1"
+        local code, out, err = lab.run { "env", "CHECK=1", unpack(command("--check", "--diff", "--output", "json")) }
+        assert.are.same({ 0, "" }, { code, err })
+        local r = { events = events_of(out) }
+        local changed = 0
+        for _, text in ipairs(steps(r, "h1")) do changed = changed + (text:find " changed$" and 1 or 0) end
+        assert.is_true(changed >= 9, table.concat(steps(r, "h1"), "\n"))
+        assert.are.equal(before, everything "h1")
+    end)
+
     -- h2 fails until /srv/t/good is there; h3 is lost in the middle; handlers are owed to both.
     local FAILING = [[
         play.play {
