@@ -409,6 +409,31 @@ echo $? >%s/status
         assert.are.same({ 0, "play 1: one (1 host)  [x]\n  h1\n" }, { code, out })
     end)
 
+    it("logs in and becomes root as the inventory says, with passwords that nobody sees", function()
+        remote.write(dir .. "/hosts.lua", [[return {
+            ssh = { user = "pwuser", password = "orrery-lab" }, become = { password = "orrery-lab" },
+            hosts = { "h1", "h3" },
+        }]])
+        write([[
+            play.play { hosts = "@all", become = true, run = function(h)
+                h:shell { cmd = "id -un >/srv/t/root" }
+                h:shell { cmd = "id -un >/srv/t/pwuser", as = "pwuser" }
+                h:shell { cmd = "echo " .. h.name .. " >>%s/here", delegate_to = "localhost", as = false }
+                h:as("deploy"):shell { cmd = "id -un >/tmp/who" }
+            end }
+        ]], dir)
+        for _, host in ipairs { "h1", "h3" } do lab.exec(host, "chmod 777 /srv/t") end
+        local r = play("-i", dir .. "/hosts.lua")
+        assert.are.same({ 0, "" }, { r.code, r.err })
+        for _, host in ipairs { "h1", "h3" } do
+            local _, out = lab.exec(host, "cat /srv/t/root /srv/t/pwuser /tmp/who; rm /tmp/who")
+            assert.are.equal("root\npwuser\ndeploy\n", out)
+        end
+        local here = remote.slurp(dir .. "/here")
+        assert.is_true(here == "h1\nh3\n" or here == "h3\nh1\n")
+        assert.is_nil(remote.slurp((record())):find("orrery-lab", 1, true))
+    end)
+
     it("keeps going where it cannot keep a record", function()
         write [[play.play { hosts = "h1", run = function(h) h:file { path = "/srv/t/a", state = "directory" } end }]]
         remote.write(dir .. "/state", "a file")

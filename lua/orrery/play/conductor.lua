@@ -115,7 +115,7 @@ local function elsewhere(self, h, modifiers)
     local as = modifiers.as
     if as == nil and to then as = self.play.spec.become end
     if type(to) == "string" then ctx = connections:as(to, as) end
-    if not ctx and modifiers.as then ctx = connections:as(self.name, as) end
+    if not ctx and modifiers.as ~= nil then ctx = connections:as(self.name, as) end
     return ctx or h.ctx
 end
 

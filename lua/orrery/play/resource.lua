@@ -123,7 +123,10 @@ M.MODIFIERS = {
     check_mode = { type = "boolean", doc = "false: do it also in check mode; true: only ever check it" },
     no_log = { type = "boolean", doc = "show nothing of its options, output and changes" },
     env = { type = "map", doc = "variables for the commands that it runs; false unsets one" },
-    as = { type = { "string", "map" }, doc = "the user to do it as: a name, or { user =, method = \"sudo\" }" },
+    as = {
+        type = { "string", "map", "boolean" },
+        doc = "the user to do it as: a name, { user =, method = \"sudo\" }, true for root; false: whoever logs in",
+    },
     timeout = { type = "duration", doc = "time for each try, after which it has failed" },
     run_once = { type = "boolean", doc = "on the first host of the play only; all hosts get its result" },
     delegate_to = { type = "any", doc = "the host, or context, to do it on instead" },

@@ -214,6 +214,12 @@ function Session:begin()
     self:emit { event = "run_start", playbook = settings.playbook, check = settings.check, diff = settings.diff }
     for _, text in ipairs(self.warnings) do self:warn(text) end
     self.warnings = {}
+    if not settings.failed then return end
+    local failed, when = self.history:failed(), os.date("%Y-%m-%d %H:%M:%S", math.floor(self.history.head.time or 0))
+    local whom = #failed > 0 and table.concat(failed, ",") or "plays that had not begun"
+    self:emit {
+        event = "message", level = "info", text = ("going on with what the run of %s left: %s"):format(when, whom),
+    }
 end
 
 local function hosts_of(tallied)

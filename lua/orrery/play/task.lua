@@ -25,7 +25,7 @@ local TASK = {
     run_once = "boolean",
     throttle = { type = "number", check = positive },
     delegate_to = { "string", "table" },
-    as = { "string", "table" },
+    as = { "string", "table", "boolean" },
     ignore_errors = "boolean",
     notify = { "string", "table" },
     timeout = { type = "number", check = positive },
@@ -40,7 +40,7 @@ local TASK = {
 ---@field run_once? boolean on the first host that gets there; the others wait, and get what it returned
 ---@field throttle? integer so many hosts at a time
 ---@field delegate_to? string|orrery.Context|orrery.play.Host where its steps are done instead
----@field as? string|orrery.play.Become who they are done as
+---@field as? boolean|string|orrery.play.Become who they are done as; false: whoever logs in
 ---@field ignore_errors? boolean go on after a failure; returns nil and the error
 ---@field notify? string|string[] handlers, if one of its steps changed something
 ---@field timeout? number seconds for each try
