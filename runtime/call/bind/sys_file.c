@@ -26,13 +26,16 @@ drop(int fd)
 
 /* ---- reading ---- */
 
-/* read(path, limit = none) -> content. Of a longer one: nil, message, "EFBIG". */
+/*
+ * read(path, limit = none) -> content. Of a longer one: nil, message, "EFBIG". Nothing is waited for: of a pipe that
+ * somebody has put there, there is what is in it.
+ */
 static int
 sys_read(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     double limit = luaL_optnumber(L, 2, 0), size = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     luaL_Buffer b;
     ssize_t n = 0;
 

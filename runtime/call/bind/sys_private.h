@@ -20,6 +20,7 @@ double sys_field(lua_State *L, int t, const char *key, double otherwise);
 void sys_push_files(lua_State *L);   /* sys_file.c */
 void sys_push_names(lua_State *L);   /* sys_names.c */
 void sys_push_digests(lua_State *L); /* sys_digest.c */
+void sys_push_as(lua_State *L);      /* sys_as.c */
 
 /* Name of a user or a group by its number, pushed as a string; false where there is none. */
 int sys_push_name(lua_State *L, int user, unsigned id);
