@@ -2,7 +2,10 @@
 --
 -- A child asks its parent for what it does not have, once; a parent that does not have it asks its
 -- own parent, and keeps what it got for its other children. Only the controller reads files: those
--- that its own require would find.
+-- that its own require would find; and it has what is built into it and not into agents.
+--
+-- With a module come those that it requires by a literal name, theirs too, as far as they were not sent there before:
+-- what takes a child a round trip each would otherwise be most of the time that loading takes.
 --
 -- Calls run side by side in a child, and loading takes a while there. So its `require` is one in Lua:
 -- a task that waits for a module yields, and a module that several tasks need at once is loaded by
@@ -18,18 +21,32 @@ local M = {}
 
 ---@class orrery.ModuleSource
 ---@field chunk? string chunk name, "@lib/util.lua"
----@field source? string
+---@field source? string text or bytecode
 ---@field why? string where it was looked for
+---@field requires? string[] modules that it names
+---@field with? string[] what came along with it
 
 ---@type table<string, orrery.ModuleSource>
 local cache = {}
+
+---@type table<integer, table<string, true>> by context: what was sent there
+local sent = {}
+
+local MOST_TOGETHER = 4 * 1024 * 1024 -- bytes that may come along
 
 -- A name becomes a path: what could leave the directories of package.path is none.
 local function valid(name)
     return name:match("^[%w_][%w_%-%.]*$") and not name:find("..", 1, true)
 end
 
-local function read_local(name)
+-- What a source requires by a literal name. One too many is no harm.
+local function required_by(source)
+    local names = {}
+    for name in source:gmatch "require%s*%(?%s*[\"']([%w_][%w_%-%.]*)[\"']" do names[#names + 1] = name end
+    return names
+end
+
+local function read_file(name)
     local path, why = package.searchpath(name, package.path)
     if not path then return { why = why } end
     local file, problem = io.open(path, "rb")
@@ -38,7 +55,16 @@ local function read_local(name)
     file:close()
     -- What belongs to this library is called as where it is built in, so that errors can tell it from the user's.
     local own = name:match "^orrery%." and path:match "orrery/.*$"
-    return { chunk = "@" .. (own or path), source = source }
+    return { chunk = "@" .. (own or path), source = source, requires = required_by(source) }
+end
+
+-- As this process's own require would find it. A stock LuaJIT reads the library from files.
+local function read_local(name)
+    local code, requires = core.library(name)
+    if not code or not package.preload[name] then return read_file(name) end
+    local names = {}
+    for each in requires:gmatch "%S+" do names[#names + 1] = each end
+    return { chunk = "@" .. name, source = code, requires = names }
 end
 
 ---@type table<string, orrery.Future> questions whose answers are on their way
@@ -62,11 +88,24 @@ local function ask_parent(name)
     return future
 end
 
+-- What came along is kept until it is required.
+local function keep(rest)
+    local with = {}
+    local name, chunk, source
+    while rest and rest ~= "" do
+        name, chunk, source, rest = core.unpack("sss*", rest)
+        if not source then break end
+        with[#with + 1] = name
+        cache[name] = cache[name] or { chunk = chunk, source = source, with = {} }
+    end
+    return with
+end
+
 local function from_parent(name)
     local answer = asking[name] or ask_parent(name)
-    local found, chunk, source = core.unpack("1ss", answer:get())
+    local found, chunk, source, rest = core.unpack("1ss*", answer:get())
     if found ~= 1 then return { why = source } end
-    cache[name] = cache[name] or { chunk = chunk, source = source }
+    cache[name] = cache[name] or { chunk = chunk, source = source, with = keep(rest) }
     return cache[name]
 end
 
@@ -80,12 +119,61 @@ function M.find(name)
     return read_local(name) -- not kept: the user may be editing it
 end
 
+-- Those that go along -----------------------------------------------------------------------------
+
+-- Nothing that has to be asked for; nothing that whoever asks has built in.
+local function find_here(name)
+    local _, _, in_agent = core.library(name)
+    if in_agent or not valid(name) then return nil end
+    if core.parent() then return cache[name] end
+    local found = read_local(name)
+    return found.source and found or nil
+end
+
+local function gather(list, to, found)
+    for _, name in ipairs(found.requires or found.with or {}) do
+        local each = not to[name] and list.size < MOST_TOGETHER and find_here(name)
+        if each then
+            to[name] = true
+            list.size = list.size + #each.source
+            list[#list + 1] = core.pack("sss", name, each.chunk, each.source)
+            gather(list, to, each)
+        end
+    end
+end
+
+local function sent_to(id)
+    sent[id] = sent[id] or {}
+    return sent[id]
+end
+
+--- What a child needs to have to load modules, as far as it was not sent that before: for M.add there.
+---@param id integer of the child
+---@param names string[]
+---@return string? bundle nil: it has all of them
+function M.bundle(id, names)
+    local list = { size = 0 }
+    gather(list, sent_to(id), { requires = names })
+    return #list > 0 and table.concat(list) or nil
+end
+
+--- Takes what M.bundle has made.
+---@param bundle string
+function M.add(bundle) keep(bundle) end
+
+link.on_dead(function(id) sent[id] = nil end)
+
 local function answer(seq, src, reply, name)
     local ok, found = pcall(M.find, name or "")
     if not ok then found = { why = "\n\t" .. Error.from(found).message } end
-    local payload = core.pack("1ss", found.source and 1 or 0, found.chunk or "",
-        found.source or found.why or "")
-    core.reply(src, reply, seq, payload, false)
+    local list = { size = 0 }
+    if found.source then
+        local to = sent_to(src)
+        to[name] = true
+        gather(list, to, found)
+    end
+    local payload = core.pack("1ss", found.source and 1 or 0, found.chunk or "", found.source or found.why or "")
+    core.reply(src, reply, seq, payload .. table.concat(list), false)
 end
 
 local function serve(seq, src, reply, payload)

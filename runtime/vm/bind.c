@@ -540,6 +540,7 @@ static const luaL_Reg functions[] = {
     {"hold", core_hold},
     {"pack", vm_core_pack},
     {"unpack", vm_core_unpack},
+    {"library", vm_core_library},
     {"stats", vm_core_stats},
     {"counters", vm_core_counters},
     {"now", core_now},

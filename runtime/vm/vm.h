@@ -57,7 +57,10 @@ struct vm_module {
     const char *name;
     const unsigned char *code;
     size_t size;
+    const char *requires; /* names of others, by spaces */
+    bool in_agent;        /* agents have it built in, too */
 };
-extern const struct vm_module vm_library[]; /* ends with a NULL name */
+/* The program's own; ends with a NULL name. */
+extern const struct vm_module vm_library[];
 
 #endif

@@ -1,10 +1,9 @@
---- One step: a resource with its options, checked and mended, with all that every resource takes (`when`, `retries` ...).
+--- One step: a resource with its options, checked and mended, with all that every resource takes (`when`, `retries`).
 --
 -- Runs where the resource does, which is on the target. Nothing here knows how steps get there.
 
 local env = require "orrery.play.env"
 local Error = require "orrery.error"
-local resource = require "orrery.play.resource"
 local sched = require "orrery.sched"
 
 local M = {}
@@ -15,8 +14,6 @@ local MOST_DIFF = 256 * 1024 -- bytes of a text in a diff; more says nothing to 
 ---@class orrery.play.Settings what a run is like
 ---@field check? boolean
 ---@field diff? boolean
----@field tags? string[]
----@field skip_tags? string[]
 
 ---@class orrery.play.Result what a step has done. Fields of the resource's own stand beside these
 ---@field changed boolean in check mode: whether it would have
@@ -30,18 +27,6 @@ local MOST_DIFF = 256 * 1024 -- bytes of a text in a diff; more says nothing to 
 ---@field resource string
 ---@field name? string
 ---@field attempts? integer
-
----@class orrery.play.Step
----@field id string "3.2"
----@field definition orrery.play.Resource
----@field options table
----@field modifiers table
----@field at? string
----@field events orrery.play.Events
----@field files orrery.play.Files
----@field facts table
----@field results orrery.play.Result[] of the steps before it, for `when`
----@field scrub fun(value: any): any takes secrets out
 
 local function secrets() return package.loaded["orrery.secret"] end
 
@@ -124,12 +109,16 @@ end
 local function judge(step, ok, result)
     local m = step.modifiers
     local known = result
-    if not ok then known = merge({ changed = false, failed = true, error = result }, type(result.result) == "table" and result.result) end
+    if not ok then
+        known = merge({ changed = false, failed = true, error = result }, type(result.result) == "table" and result.result
+            or nil)
+    end
     if m.failed_when ~= nil then
         local failed = asked(m.failed_when, known)
         if failed then
             local text = type(failed) == "string" and failed or "failed_when holds"
-            return false, Error.new { code = "resource", message = text, result = known, cause = not ok and result or nil }
+            local cause = not ok and result or nil
+            return false, Error.new { code = "resource", message = text, result = known, cause = cause }
         end
         ok, result = true, known
         known.failed, known.error = nil, nil
@@ -166,25 +155,21 @@ local function attempts(step, settings)
     end
 end
 
-local function title(step)
-    local m, name = step.modifiers, step.definition.name
-    return m.title or m.name or step.definition.options.name and step.options.name or nil, name
-end
-
 local function described(step)
-    local called, kind = title(step)
-    return called and ("%s '%s'"):format(kind, M.scrub(tostring(called))) or kind
+    local shown = M.scrub(step.title)
+    if step.named then return ("'%s' (%s, step %s)"):format(shown, step.definition.name, step.id) end
+    return ("%s (step %s)"):format(shown, step.id)
 end
 
 -- The failure as the script gets it: which step, where in the script, and why.
 local function wrapped(step, cause)
-    local text = step.modifiers.no_log and "failed; no_log hides how" or M.scrub(tostring(cause.message))
+    local hidden = step.modifiers.no_log
+    local text = hidden and "failed; no_log hides how" or M.scrub(tostring(cause.message))
     local err = {
-        code = cause.code ~= "lua" and cause.code or "lua", step = step.id, resource = step.definition.name,
-        name = title(step), at = step.at or cause.at, errno = cause.errno,
-        message = ("%s (step %s): %s"):format(described(step), step.id, text),
+        code = cause.code, step = step.id, resource = step.definition.name, name = step.title, at = step.at or cause.at,
+        errno = cause.errno, message = ("%s: %s"):format(described(step), text),
     }
-    if not step.modifiers.no_log then
+    if not hidden then
         err.traceback = cause.code == "lua" and M.scrub(cause.traceback) or nil
         err.result, err.cause = M.scrub(cause.result), M.scrub(cause.cause)
     end
@@ -212,28 +197,16 @@ local function tell_end(step, status, result, err)
 end
 
 local function skip(step, why)
-    local result = { changed = false, skipped = true, message = why, seconds = 0, resource = step.definition.name, name = step.title }
+    local result = {
+        changed = false, skipped = true, message = why, seconds = 0, resource = step.definition.name, name = step.title,
+    }
     tell_end(step, "skipped", result)
     return result
 end
 
-local function has_any(list, wanted)
-    for _, each in ipairs(list or {}) do
-        for _, tag in ipairs(wanted or {}) do
-            if each == tag then return true end
-        end
-    end
-    return false
-end
-
--- Why the run does not want this step; nil: it does.
-local function unwanted(step, settings)
-    local tags = step.modifiers.tags
-    if has_any(tags, settings.skip_tags) then return "its tags are skipped" end
-    if settings.tags and not has_any(tags, settings.tags) and not has_any(tags, { "always" })
-        and not has_any(step.tags, settings.tags) then
-        return "its tags were not asked for"
-    end
+-- Why it does not run; nil: it does.
+local function unwanted(step)
+    if step.skip then return step.skip end
     if step.modifiers.when ~= nil and not asked(step.modifiers.when, step.results, step.facts) then
         return "its condition does not hold"
     end
@@ -251,7 +224,7 @@ local function fail(step, cause, seconds, n)
         resource = step.definition.name, name = step.title,
     }
     if step.modifiers.ignore_errors then
-        return succeed(step, merge(result, type(err.result) == "table" and { result = err.result } or nil))
+        return succeed(step, merge(result, type(err.result) == "table" and err.result or nil))
     end
     tell_end(step, "failed", result, err)
     error(err, 0)
@@ -263,16 +236,19 @@ end
 ---@return orrery.play.Result
 ---Raises what went wrong, with `step`, `resource`, `name` and `at`.
 function M.perform(step, settings)
-    step.scrub, step.title = M.scrub, (title(step))
+    step.scrub = M.scrub
     step.begin_change = function()
-        if step.modifiers.notify then step.events:flush() end -- what is changed now is owed from now on
+        if not step.modifiers.notify then return end
+        -- What is changed from now on is owed to handlers, also where the end of this step is not heard of.
+        step.events:emit { event = "step_change", step = step.id, notify = step.modifiers.notify }
+        step.events:flush()
     end
     step.events:emit {
         event = "step_start", step = step.id, name = step.title, resource = step.definition.name, at = step.at,
-        notify = step.modifiers.notify,
+        nth = step.nth,
     }
     local started = sched.now()
-    local wanted, why = pcall(unwanted, step, settings)
+    local wanted, why = pcall(unwanted, step)
     if not wanted then return fail(step, Error.from(why), 0, 1) end
     if why then return skip(step, why) end
     local ok, result, n = attempts(step, settings)
@@ -281,22 +257,6 @@ function M.perform(step, settings)
     result.seconds, result.resource, result.name = seconds, step.definition.name, step.title
     result.attempts = n > 1 and n or nil
     return succeed(step, result)
-end
-
---- The step for what a script has written: `{ "file", path = ... }`, or a resource and its options.
----@param definition orrery.play.Resource
----@param given table
----@param at? string
----@return orrery.play.Step
----Raises "option".
-function M.step(definition, given, at)
-    local own, modifiers = resource.divide(definition, given)
-    local options
-    options, modifiers = resource.check_options(definition, own, modifiers, at)
-    for _, key in ipairs { "tags", "notify" } do
-        if type(modifiers[key]) == "string" then modifiers[key] = { modifiers[key] } end
-    end
-    return { definition = definition, options = options, modifiers = modifiers, at = at }
 end
 
 return M

@@ -59,9 +59,10 @@ local function add_run(env, step)
         return function(line) step.events:line(step.id, stream, step.scrub(line)) end
     end
     function env.run(argv, opts)
-        local all, live = {}, nil
+        local all = {}
         for key, value in pairs(opts or {}) do all[key] = value end
-        live, all.live = all.live, nil
+        local live = all.live
+        all.live = nil
         if live == nil then live = env.applying end
         all.env = environment(step.modifiers, all)
         if live and not step.modifiers.no_log then

@@ -1,9 +1,8 @@
 --- What a target tells while it works: events, gathered for a moment and sent together.
 --
--- Most of what is asked for is over within that moment, and then they go with the answer. What must not be lost when the
--- connection is goes at once: see `flush`.
+-- Most of what is asked for is over within that moment, and then they go with the answer. What must not be lost when
+-- the connection is goes at once: see `flush`.
 
-local core = require "orrery.core"
 local sched = require "orrery.sched"
 local sys = require "orrery.sys"
 
@@ -23,7 +22,9 @@ Events.__index = Events
 ---@param common? table
 ---@return orrery.play.Events
 function M.new(sender, common)
-    return setmetatable({ sender = sender, common = common or {}, kept = {}, lines = 0, dropped = 0, timer = false }, Events)
+    return setmetatable({
+        sender = sender, common = common or {}, kept = {}, lines = 0, dropped = 0, timer = false,
+    }, Events)
 end
 
 --- Sends what there is. A receiver that is gone wants none of it.
@@ -45,6 +46,14 @@ function Events:take()
     end
     self.kept, self.lines, self.dropped = {}, 0, 0
     return kept
+end
+
+--- No more are sent by themselves.
+---@return table[] what was not sent
+function Events:stop()
+    if self.timer then self.timer:cancel() end
+    self.timer = false
+    return self:take()
 end
 
 function Events:later()
@@ -75,8 +84,5 @@ function Events:line(step, stream, line)
     self.last_line = { event = "step_line", step = step, stream = stream, line = line }
     self:emit(self.last_line)
 end
-
---- Is this process the one that shows them?
-function M.here() return core.parent() == nil end
 
 return M

@@ -3,171 +3,332 @@
 --     local h = play.host(orrery.ssh "web1")
 --     h:file { path = "/srv/app", state = "directory", mode = "755" }
 --
--- Works without a play. The runner of plays gives it settings and a sink for events, see `host.new`.
+-- It works without a play. The runner of plays makes it with what a play knows: see `new`.
 
+local asking = require "orrery.play.asking"
 local context = require "orrery.context"
 local engine = require "orrery.play.engine"
 local Error = require "orrery.error"
-local receiver = require "orrery.receiver"
 local resource = require "orrery.play.resource"
-local sched = require "orrery.sched"
+local sources = require "orrery.play.sources"
+local steps = require "orrery.play.step"
 
 local M = {}
 
 ---@class orrery.play.Host
----@field ctx orrery.Context
 ---@field name string
----@field vars table
----@field facts table
+---@field vars table the host's variables
+---@field facts table what is known of it; a group is found out when it is first asked for
+---@field check boolean nothing is to be changed
 ---@field settings orrery.play.Settings
+---@field context fun(as: any): orrery.Context opens it when it is first needed
+---@field emit fun(event: table)
+---@field notify fun(names: string[])
+---@field gate orrery.play.Gate|false what decides which steps run
+---@field user any as whom steps are done; nil: as the play says
+---@field state table what it shares with those that are made of it
 local Host = {}
 M.Host = Host
 
--- Events ------------------------------------------------------------------------------------------
+-- Steps -------------------------------------------------------------------------------------------
 
-local function deliver(h, list)
-    for _, event in ipairs(list or {}) do h.sink(event) end
+--- The id of the next step: where in the script it is, by the order in which a host comes to it.
+---@return string
+function Host:next_id()
+    local state = self.state
+    state.count = state.count + 1
+    return state.prefix .. state.count
 end
 
--- Takes what the target tells while it works. One task, so that it stays in order; it ends with the work.
-local function follow(h, inbox)
-    return sched.spawn(function()
-        while true do
-            local ok, list = pcall(inbox.get, inbox)
-            if not ok then return end
-            deliver(h, list)
-        end
-    end)
+--- All tags of a step.
+---@param more? string|string[]
+---@return table<string, true>
+function Host:all_tags(more)
+    local all = {}
+    for tag in pairs(self.state.tags) do all[tag] = true end
+    for _, tag in ipairs(type(more) == "table" and more or { more }) do all[tag] = true end
+    return all
 end
 
--- What had arrived by the time that the answer did.
-local function drain(h, inbox)
-    while true do
-        local ok, list = pcall(inbox.get, inbox, 0)
-        if not ok then break end
-        deliver(h, list)
-    end
-    inbox:close()
+local REASONS = {
+    start = "before the step to start at", tags = "its tags were not asked for", step = "not confirmed",
+}
+
+--- Asks the play whether a step is to run.
+---@param info { id: string, name: string, resource?: string, tags: table<string, true> }
+---@param holds? boolean it holds others
+---@return string? why it does not
+---@return integer? nth how many steps of its name there were
+function Host:skips(info, holds)
+    if not self.gate then return nil end
+    info.host = self.name
+    local why = self.gate:skips(info, holds)
+    return why and (REASONS[why] or why), self.gate:count(info.name)
 end
 
--- Asking ------------------------------------------------------------------------------------------
-
-local function located(h, err, at)
-    if h.ctx then context.locate(h.ctx, err) end
-    err.at = err.at or at
-    return err
-end
-
-local function call(h, request)
-    if h.ctx.id == (require("orrery.core").self()) then return require("orrery.play.target").run(request) end
-    return h.ctx:call("orrery.play.target.run", request)
-end
-
-local function answered(h, at, ok, response, ...)
-    if not ok then error(located(h, Error.from(response), at), 0) end
-    deliver(h, response.events)
-    if response.error then
-        local err = located(h, response.error, at)
-        err.results = response.results
-        error(err, 0)
-    end
-    return response, ...
-end
-
-local function pack(...) return { n = select("#", ...), ... } end
-
-local function ask(h, request, at)
-    local inbox = receiver.receiver()
-    request.sender = inbox:sender()
-    request.settings = h.settings
-    request.common = { host = h.name, play = h.play or nil }
-    local reader = follow(h, inbox)
-    local answer = pack(pcall(call, h, request))
-    reader:cancel()
-    drain(h, inbox)
-    return answered(h, at, unpack(answer, 1, answer.n))
-end
-
--- Numbers of steps: where in the script it is, by the order in which a host comes to it.
-local function next_id(h)
-    local scope = h.scope
-    scope.count = scope.count + 1
-    return scope.prefix .. scope.count
-end
-
-local function entry(definition, given, at)
+local function entry(made, given, nth, skip)
+    local definition = made.definition
     local module = resource.module_of(definition)
     return {
-        definition.name, options = given, at = at,
-        module = module and not module:find("^orrery%.play%.resources%.") and module or nil,
+        definition.name, options = skip and { title = made.title } or given, at = made.at, nth = nth, skip = skip,
+        module = module ~= resource.BUILT_IN .. definition.name and module or nil,
         definition = not module and definition or nil,
     }
 end
 
--- Resources ---------------------------------------------------------------------------------------
+local function info_of(h, made, id)
+    return { id = id, name = made.title, resource = made.definition.name, tags = h:all_tags(made.modifiers.tags) }
+end
 
-local function one(h, definition, given)
-    local at = Error.at()
-    if type(given) ~= "table" then
-        Error.raise { code = "argument", at = at, message = ("h:%s takes a table of options"):format(definition.name) }
+-- Emits what a target would, for a step that does not get there.
+local function pass_over(h, made, id, why, nth)
+    local common = { step = id, name = made.title, resource = made.definition.name, host = h.name }
+    local function say(event)
+        for key, value in pairs(common) do event[key] = value end
+        event.handler = h.state.handler or nil
+        h.emit(event)
     end
-    engine.step(definition, given, at)
-    local response = ask(h, { id = next_id(h), single = true, steps = { entry(definition, given, at) } }, at)
+    say { event = "step_start", at = made.at, nth = nth }
+    say { event = "step_end", status = "skipped", message = why, seconds = 0 }
+    return {
+        changed = false, skipped = true, message = why, seconds = 0, resource = made.definition.name, name = made.title,
+    }
+end
+
+-- Where a step is to be done.
+local function place_of(h, modifiers)
+    local where, user = modifiers.delegate_to, modifiers.as
+    if user == nil then user = h.user end
+    if where == nil then return h.context(user) end
+    if getmetatable(where) == context.Context then return where end
+    if not h.session then
+        Error.raise { code = "option", at = Error.at(), message = "delegate_to: outside of a play, give it a context" }
+    end
+    return h.session.connections:as(tostring(where), user)
+end
+
+-- The variables that templates of these steps name.
+local function vars_for(h, gathered, wanted)
+    if not wanted then return nil end
+    local vars, some = {}, false
+    for name, value in pairs(h.vars) do
+        for _, text in ipairs(gathered.texts) do
+            if type(name) == "string" and text:find(name, 1, true) then vars[name], some = value, true end
+        end
+    end
+    return some and vars or nil
+end
+
+local function send_one(h, made, given, id, nth)
+    local gathered = sources.gather()
+    sources.add_step(gathered, made, made.at)
+    local response = asking.ask(h, place_of(h, made.modifiers), {
+        id = id, single = true, steps = { entry(made, given, nth) },
+        vars = vars_for(h, gathered, made.definition.vars),
+    }, { at = made.at, gathered = gathered })
     return response.results[1]
 end
 
---- Brings a list of resources about, in one message. It ends at the first that fails.
+-- What is to be done once in a play is done by the host that comes first.
+local function send_once(h, made, given, id, nth)
+    if not h.session then return send_one(h, made, given, id, nth) end
+    local key = ("%s\0%s"):format(h.owner and h.owner.name or "", made.title)
+    local result, mine = h.session.once:run(key, function() return send_one(h, made, given, id, nth) end)
+    if mine then
+        h.session:note { event = "once", play = h.play or nil, name = made.title }
+        return result
+    end
+    pass_over(h, made, id, "done once for all hosts", nth)
+    return result
+end
+
+--- Does one step.
+---@param definition orrery.play.Resource
+---@param given table
+---@param at? string
+---@return orrery.play.Result
+function Host:one(definition, given, at)
+    local made = steps.make(definition, given, at)
+    local id = self:next_id()
+    local why, nth = self:skips(info_of(self, made, id))
+    if made.modifiers.when == false then why = "its condition does not hold" end
+    if why then return pass_over(self, made, id, why, nth) end
+    return (made.modifiers.run_once and send_once or send_one)(self, made, given, id, nth)
+end
+
+-- Lists -------------------------------------------------------------------------------------------
+
+local SINGLE = { "delegate_to", "run_once" }
+
+local function made_list(list, at)
+    local all = {}
+    for i, each in ipairs(list) do
+        local definition, given = steps.entry(each, at)
+        local made = steps.make(definition, given, at)
+        for _, key in ipairs(SINGLE) do
+            if made.modifiers[key] ~= nil then
+                local message = ("%s: option '%s' has no place in a list"):format(definition.name, key)
+                Error.raise { code = "option", at = at, message = message }
+            end
+        end
+        all[i] = { made = made, given = given, as = made.modifiers.as }
+    end
+    return all
+end
+
+-- As many as can be done as the same user.
+local function take_group(all, from)
+    local group = {}
+    for i = from, #all do
+        if i > from and all[i].as ~= all[from].as then break end
+        group[#group + 1] = all[i]
+    end
+    return group
+end
+
+local function send_group(h, group, id, results, at)
+    local gathered, entries, some, wants_vars = sources.gather(), {}, false, false
+    for i, each in ipairs(group) do
+        local skip, nth = h:skips(info_of(h, each.made, ("%s.%d"):format(id, #results + i)))
+        entries[i] = entry(each.made, each.given, nth, skip)
+        if not entries[i].skip then
+            some = true
+            sources.add_step(gathered, each.made, at)
+            wants_vars = wants_vars or each.made.definition.vars
+        end
+    end
+    if not some then
+        for i, each in ipairs(group) do
+            local step_id = ("%s.%d"):format(id, #results + 1)
+            results[#results + 1] = pass_over(h, each.made, step_id, entries[i].skip, entries[i].nth)
+        end
+        return
+    end
+    local response = asking.ask(h, place_of(h, group[1].made.modifiers), {
+        id = id, steps = entries, first = #results, results = results, vars = vars_for(h, gathered, wants_vars),
+    }, { at = at, gathered = gathered })
+    for _, result in ipairs(response.results) do results[#results + 1] = result end
+end
+
+--- Brings a list of resources about, in one message (one for each user that is named by `as`). It ends at the first
+--- that fails.
 ---@param list table[] `{ "file", path = ... }`; `when` of each gets the results so far, and facts
 ---@return orrery.play.Result[]
 ---Raises what went wrong; `results` of the error has those of the steps before.
 function Host:apply(list)
     local at = Error.at()
-    local steps = {}
-    for i, each in ipairs(list) do
-        local given = {}
-        for key, value in pairs(each) do
-            if key ~= 1 then given[key] = value end
-        end
-        local definition = resource.find(each[1]) or resource.unknown(each[1], at)
-        engine.step(definition, given, at)
-        steps[i] = entry(definition, given, at)
-    end
-    return ask(self, { id = next_id(self), steps = steps }, at).results
+    if type(list) ~= "table" then Error.raise { code = "argument", at = at, message = "h:apply takes a list" } end
+    local all, results, id = made_list(list, at), {}, self:next_id()
+    while #results < #all do send_group(self, take_group(all, #results + 1), id, results, at) end
+    return results
 end
+
+-- Batches -----------------------------------------------------------------------------------------
 
 local function drop_response(_, ...) return ... end
 
+local function takes_files(literals)
+    for name in pairs(literals) do
+        local definition = name:match "^[%a_][%w_]*$" and resource.find(name)
+        for _, option in pairs(definition and definition.options or {}) do
+            if option.type == "source" then return true end
+        end
+    end
+    return false
+end
+
+-- The gate goes along, so that steps are chosen there as they would be here; and comes back as it is then.
+local function gate_for(h)
+    local gate = h.gate
+    if not gate then return nil end
+    return { only = gate.only, skip = gate.skip, start = gate.start, seen = gate.seen }
+end
+
+local function take_gate(h)
+    return function(response)
+        if h.gate and response.gate then h.gate.start, h.gate.seen = response.gate.start, response.gate.seen end
+    end
+end
+
 --- Runs a function on the target, as a whole and in one message. It gets an `h` with the same methods.
----@param fn fun(h: orrery.play.TargetHost): any
+---@param opts { files?: string[], as?: any, name?: string }|function files of the controller that it may use beside
+---those that it names literally
+---@param fn? fun(h: orrery.play.TargetHost): any
 ---@return any ... what it returns
-function Host:batch(fn)
+---Raises what it raises.
+function Host:batch(opts, fn)
     local at = Error.at()
-    return drop_response(ask(self, { id = next_id(self), batch = fn, vars = self.vars }, at))
+    if type(opts) == "function" then opts, fn = {}, opts end
+    if type(fn) ~= "function" then
+        Error.raise { code = "argument", at = at, message = "h:batch takes a function, which runs on the target" }
+    end
+    local id, name = self:next_id(), opts.name or "batch"
+    if self.gate and self.gate.confirm then
+        local why, nth = self:skips({ id = id, name = name, tags = self:all_tags() }, true)
+        if why then
+            pass_over(self, { definition = { name = "batch" }, title = name, at = at }, id, why, nth)
+            return nil
+        end
+    end
+    local literals, gathered = sources.literals(fn), sources.gather()
+    sources.add_batch(gathered, literals, opts.files, takes_files(literals))
+    return drop_response(asking.ask(self, place_of(self, opts), {
+        id = id, batch = fn, vars = self.vars, gate = gate_for(self), tags = self:all_tags(),
+    }, { at = at, gathered = gathered, literals = literals, on_response = take_gate(self) }))
+end
+
+-- Other methods -----------------------------------------------------------------------------------
+
+--- The same host, whose steps are done as another user.
+---@param user any a name, or { user =, method = }
+---@return orrery.play.Host
+function Host:as(user)
+    local other = {}
+    for key, value in pairs(self) do other[key] = value end
+    other.user, other.facts = user, nil
+    return setmetatable(other, getmetatable(self))
+end
+
+local function say(level)
+    return function(self, text)
+        self.emit { event = "message", host = self.name, level = level, text = engine.scrub(tostring(text)) }
+    end
 end
 
 --- Says something in the view.
----@param text string
-function Host:say(text)
-    self.sink { event = "message", play = self.play or nil, host = self.name, level = "info", text = engine.scrub(tostring(text)) }
-end
+Host.say, Host.warn = say "info", say "warning"
 
-function Host:warn(text)
-    self.sink { event = "message", play = self.play or nil, host = self.name, level = "warning", text = engine.scrub(tostring(text)) }
-end
+--- Runs a command, as a step: see the resource `command`.
+---@param argv (string|number)[]
+---@param opts? table
+---@return orrery.play.Result result with code, stdout, stderr
+function Host:run(argv, opts) return self:command(require("orrery.play.commands").given(argv, opts)) end
 
-function Host:run(argv, opts) return self.ctx:run(argv, opts) end
+--- Calls a function on the target. It is the script's own: it also runs in check mode, and should look at h.check.
+---@param fn function|string
+---@param ... any
+---@return any ...
+function Host:call(fn, ...) return self.context(self.user):call(fn, ...) end
 
-function Host:shell(text, ...) return self.ctx:shell(text, ...) end
+function Host:put(from, to, opts) return require("orrery.play.transfers").put(self, from, to, opts) end
 
-function Host:put(from, to, opts) return self.ctx:put(from, to, opts) end
+function Host:get(from, to, opts) return require("orrery.play.transfers").get(self, from, to, opts) end
 
-function Host:get(from, to, opts) return self.ctx:get(from, to, opts) end
+--- A step that is made of others: they share its tags and what else is said of it.
+---@param name string
+---@param opts? orrery.play.TaskOptions
+---@param fn fun(h: orrery.play.Host): any
+---@return orrery.play.Result result changed: whether one of them has
+---@return any ... what fn returns
+function Host:task(name, opts, fn) return require("orrery.play.tasks").run(self, name, opts, fn) end
 
--- Facts are found there, a group at a time, when they are asked for.
+--- Runs the handlers that are owed by now.
+function Host:flush_handlers() self.flush() end
+
 local function remote_facts(h)
     return setmetatable({}, {
         __index = function(known, key)
-            local value = h.ctx:call("orrery.play.facts.get", key)
+            local value = h.context(h.user):call("orrery.play.facts.get", key)
             rawset(known, key, value)
             return value
         end,
@@ -175,37 +336,75 @@ local function remote_facts(h)
 end
 
 local function index(h, key)
-    if Host[key] then return Host[key] end
+    if Host[key] ~= nil then return Host[key] end
     if key == "facts" then
-        local facts = remote_facts(h)
-        rawset(h, "facts", facts)
-        return facts
+        h.facts = remote_facts(h)
+        return h.facts
     end
+    if key == "ctx" then return h.context(h.user) end
+    if key == "user" or key == "session" or key == "owner" or key == "play" then return nil end
     local definition = resource.find(key)
     if not definition then resource.unknown(key) end
-    return function(self, given) return one(self, definition, given) end
+    return function(self, given, ...)
+        if type(given) ~= "table" then given = { given, ... } end
+        return self:one(definition, given, Error.at())
+    end
 end
 
 local MT = { __index = index }
 
----@class orrery.play.HostOptions
----@field name? string default: the context's
+local function nothing() end
+
+-- A context of the script's, without a play; other users are reached by sudo from it.
+local function opener(ctx)
+    local others = {}
+    return function(as)
+        if as == nil then return ctx end
+        local become = type(as) == "table" and as or { user = tostring(as) }
+        local key = ("%s\0%s"):format(become.method or "sudo", become.user or "root")
+        local opts = {}
+        for name, value in pairs(become) do
+            if name ~= "user" and name ~= "method" then opts[name] = value end
+        end
+        others[key] = others[key] or ctx[become.method or "sudo"](ctx, become.user or "root", opts)
+        return others[key]
+    end
+end
+
+---@class orrery.play.HostFields what a play knows of a host
+---@field name? string
 ---@field vars? table
 ---@field settings? orrery.play.Settings
----@field sink? fun(event: table) gets every event; must not raise
----@field play? integer for events
+---@field context? fun(as: any): orrery.Context
+---@field emit? fun(event: table) gets every event; must not raise
+---@field sink? fun(event: table) the same
+---@field notify? fun(names: string[])
+---@field flush? fun()
+---@field gate? orrery.play.Gate
+---@field tags? table<string, true>
+---@field play? integer
+---@field session? orrery.play.Session
+---@field owner? table the play
 
-local function ignore() end
-
---- Makes a host out of a context.
----@param ctx orrery.Context
----@param opts? orrery.play.HostOptions
+--- Makes a host: out of a context, or of what a play knows.
+---@param ctx orrery.Context|orrery.play.HostFields
+---@param fields? orrery.play.HostFields beside a context
 ---@return orrery.play.Host
-function M.new(ctx, opts)
-    opts = opts or {}
+function M.new(ctx, fields)
+    if getmetatable(ctx) == context.Context then
+        local all = { name = ctx.name, context = opener(ctx) }
+        for key, value in pairs(fields or {}) do all[key] = value end
+        fields = all
+    else
+        fields = ctx
+    end
+    local settings = fields.settings or {}
     return setmetatable({
-        ctx = ctx, name = opts.name or ctx.name, vars = opts.vars or {}, settings = opts.settings or {},
-        sink = opts.sink or ignore, play = opts.play or false, scope = { prefix = "", count = 0 },
+        name = fields.name, vars = fields.vars or {}, settings = settings, check = settings.check or false,
+        context = fields.context, emit = fields.emit or fields.sink or nothing, notify = fields.notify or nothing,
+        flush = fields.flush or nothing, gate = fields.gate or false, play = fields.play, session = fields.session,
+        owner = fields.owner,
+        state = { prefix = "", count = 0, tags = fields.tags or {}, begun = {}, inboxes = {}, handler = false },
     }, MT)
 end
 

@@ -63,7 +63,8 @@ end
 local KIND = { file = "file", touch = "file", directory = "directory" }
 
 local function wrong_kind(o, there, kind)
-    if there.type == kind or (kind == "file" and there.type ~= "directory" and there.type ~= "link") then return false end
+    if there.type == kind then return false end
+    if kind == "file" and there.type ~= "directory" and there.type ~= "link" then return false end
     if not o.force then
         resource.fail(("%s is a %s, and not a %s; force = true removes it"):format(o.path, there.type, kind))
     end

@@ -17,7 +17,9 @@ local schema = require "orrery.play.schema"
 
 local M = {}
 
-local BUILT_IN = "orrery.play.resources."
+--- What names of modules of built-in resources begin with.
+M.BUILT_IN = "orrery.play.resources."
+local BUILT_IN = M.BUILT_IN
 
 ---@class orrery.play.Resource
 ---@field name string
@@ -28,6 +30,11 @@ local BUILT_IN = "orrery.play.resources."
 ---@field returns? table<string, string> what the result has besides
 ---@field example? string
 ---@field validate? fun(o: table): string? what is wrong with these options together; nil: nothing
+---@field subject? string the option that says what a step is about, for its name
+---@field positional? string[] options for what is given without names: h:shell "text"
+---@field rest? string the option for all that is left of that, a list
+---@field vars? boolean it wants the host's variables, as env.vars: those whose names are in its files
+---@field more_files? fun(text: string, name: string): string[] for the controller: what a file that it takes needs besides
 
 ---@type table<string, orrery.play.Resource> those that were defined in this process
 local defined = {}
@@ -36,6 +43,8 @@ local FIELDS = {
     name = { type = "string", required = true }, doc = { type = "string", required = true },
     options = { type = "map", required = true }, returns = { type = "map" }, example = { type = "string" },
     check = { type = "function", required = true }, apply = { type = "function" }, validate = { type = "function" },
+    subject = { type = "string" }, positional = { type = "list", of = "string" }, rest = { type = "string" },
+    vars = { type = "boolean" }, more_files = { type = "function" },
 }
 
 --- Defines a resource. The module that does so returns it.
@@ -88,24 +97,32 @@ end
 
 -- Modifiers ---------------------------------------------------------------------------------------
 
-local ANY_LIST = { type = { "string", "list" } }
+local TEXTS = { "string", "list" }
 
 --- What every resource takes besides; handled by the engine.
 ---@type orrery.play.Schema
 M.MODIFIERS = {
-    when = { type = { "function", "boolean" }, doc = "whether to do it at all: a function of the results so far and facts, or a value" },
-    notify = { type = ANY_LIST.type, of = "string", doc = "handlers to run at the end of the play if this changed something" },
-    tags = { type = ANY_LIST.type, of = "string", doc = "names by which --tags and --skip-tags choose" },
+    when = {
+        type = { "function", "boolean" },
+        doc = "whether to do it at all: a function of the results so far and facts, or a value",
+    },
+    notify = { type = TEXTS, of = "string", doc = "handlers to run at the end of the play if this changed something" },
+    tags = { type = TEXTS, of = "string", doc = "names by which --tags and --skip-tags choose" },
     retries = { type = "integer", doc = "how often to try again when it fails, or while `until_` does not hold" },
     delay = { type = "duration", doc = "time between two tries, 1 s by default" },
     until_ = { type = "function", doc = "a function of the result: it is tried again until that returns true" },
-    changed_when = { type = { "function", "boolean" }, doc = "a function of the result, or a value: whether this counts as a change" },
-    failed_when = { type = { "function", "boolean" }, doc = "a function of the result: true, or a text that says why, makes it a failure; false makes one that happened none" },
+    changed_when = {
+        type = { "function", "boolean" }, doc = "a function of the result, or a value: whether this counts as a change",
+    },
+    failed_when = {
+        type = { "function", "boolean" },
+        doc = "a function of the result: true, or a text that says why, is a failure; false: what failed has not",
+    },
     ignore_errors = { type = "boolean", doc = "go on after a failure; the result has `failed` and `error`" },
     check_mode = { type = "boolean", doc = "false: do it also in check mode; true: only ever check it" },
     no_log = { type = "boolean", doc = "show nothing of its options, output and changes" },
     env = { type = "map", doc = "variables for the commands that it runs; false unsets one" },
-    as = { type = { "string", "map" }, doc = "the user to do it as, by sudo or the launcher that is set; { user =, method = }" },
+    as = { type = { "string", "map" }, doc = "the user to do it as: a name, or { user =, method = \"sudo\" }" },
     timeout = { type = "duration", doc = "time for each try, after which it has failed" },
     run_once = { type = "boolean", doc = "on the first host of the play only; all hosts get its result" },
     delegate_to = { type = "any", doc = "the host, or context, to do it on instead" },
@@ -166,8 +183,10 @@ local function is_definition(value)
     return type(value) == "table" and type(value.check) == "function" and type(value.options) == "table"
 end
 
-local function built_in_exists(name)
-    local module = BUILT_IN .. name
+--- Is there such a module in this process?
+---@param module string
+---@return boolean
+function M.module_exists(module)
     if package.loaded[module] or package.preload[module] then return true end
     return package.searchpath(module, package.path) ~= nil
 end
@@ -178,12 +197,11 @@ end
 function M.find(name)
     if defined[name] then return defined[name] end
     if type(name) ~= "string" or not name:match "^[%a_][%w_]*$" then return nil end
-    if not M.on_target and not built_in_exists(name) then return nil end
+    if not M.on_target and not M.module_exists(BUILT_IN .. name) then return nil end
     local ok, found = pcall(require, BUILT_IN .. name)
     if ok and is_definition(found) then return found end
-    if not ok and not (Error.is(found) and found.code == "module" and tostring(found.message):find("not found", 1, true)) then
-        error(found, 0)
-    end
+    local absent = Error.is(found) and found.code == "module" and tostring(found.message):find("not found", 1, true)
+    if not ok and not absent then error(found, 0) end
 end
 
 --- The module by which the target finds a resource.
@@ -239,7 +257,8 @@ end
 function M.unknown(name, at)
     local near = type(name) == "string" and #name <= 64 and not M.on_target and options.nearest(name, M.names())
     local hint = near and ("; did you mean '%s'?"):format(near) or ""
-    Error.raise { code = "option", message = ("there is no resource '%s'%s"):format(tostring(name), hint), at = at or Error.at() }
+    local message = ("there is no resource '%s'%s"):format(tostring(name), hint)
+    Error.raise { code = "option", message = message, at = at or Error.at() }
 end
 
 return M

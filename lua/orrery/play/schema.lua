@@ -1,7 +1,7 @@
 --- What options a resource takes, and what becomes of them.
 --
--- A schema is a table of options by name, each a table with a type (or an enum) and a line of documentation. From it come
--- the error for a wrong option, which names resource, option and value, `orrery doc`, and the types for LuaLS.
+-- A schema is a table of options by name, each a table with a type (or an enum) and a line of documentation. From it
+-- come the error for a wrong option, which names resource, option and value, `orrery doc`, and the types for LuaLS.
 --
 -- Options are checked twice: where the script names them, so that the error has the script's line, and on the target,
 -- where they are also made into what a resource works with: a mode becomes a schema.Mode, a duration seconds.
@@ -148,7 +148,9 @@ local function size(text)
     return number and math.floor(tonumber(number) * 1024 ^ SIZES[unit]) or nil
 end
 
-local function is_integer(value) return type(value) == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53 end
+local function is_integer(value)
+    return type(value) == "number" and value == math.floor(value) and math.abs(value) < 2 ^ 53
+end
 
 local TYPES = {}
 
@@ -358,7 +360,8 @@ end
 
 local function check_option(where, name, option)
     if type(option) ~= "table" then
-        fail(where, ("option '%s' must be described by a table: { type = \"string\", doc = ... }"):format(tostring(name)))
+        local text = "option '%s' must be described by a table: { type = \"string\", doc = ... }"
+        fail(where, text:format(tostring(name)))
     end
     local types = type(option.type) == "table" and option.type or { option.type }
     for _, each in ipairs(types) do

@@ -1,38 +1,54 @@
---- The engine on the target: performs steps that the controller asks for, alone, as a list, or as a function that is run
---- here as a whole.
+--- The engine on the target: performs steps that the controller asks for, alone, as a list, or as a function that is
+--- run here as a whole.
 --
 -- `run` never raises what a step has raised: it returns that, so that what was told until then arrives with it.
 
+local core = require "orrery.core"
 local engine = require "orrery.play.engine"
 local Error = require "orrery.error"
 local events = require "orrery.play.events"
 local files = require "orrery.play.files"
 local resource = require "orrery.play.resource"
-local core = require "orrery.core"
+local steps = require "orrery.play.step"
 
 local M = {}
 
 resource.on_target = core.parent() ~= nil
 
+---@class orrery.play.Entry a step on its way
+---@field [1] string the resource
+---@field definition? orrery.play.Resource one that is in no module
+---@field module? string one of the user's
+---@field options table as they were given
+---@field at? string
+---@field nth? integer
+---@field skip? string why it is not to run
+
 ---@class orrery.play.Request
 ---@field id string of the step, or what the ids of its steps begin with
 ---@field single? boolean the one step has the id itself
----@field steps? { [1]: string, definition?: orrery.play.Resource, module?: string, options: table, at?: string }[]
+---@field first? integer how many steps of this list there were before
+---@field steps? orrery.play.Entry[]
 ---@field batch? fun(h: orrery.play.TargetHost): any
 ---@field settings orrery.play.Settings
 ---@field vars? table
----@field tags? string[] of what surrounds the steps
 ---@field files? table<string, table> what goes along
+---@field ticket? string by which other files can be asked for
 ---@field results? orrery.play.Result[] of earlier steps of the list
 ---@field common? table fields for each event
+---@field gate? table of a batch: what decides about its steps, for orrery.play.filter
+---@field tags? table<string, true> of a batch: those of what it stands in
 ---@field sender? orrery.Sender for events while it runs
 
 ---@class orrery.play.Response
 ---@field events table[] those that were not sent before
 ---@field results orrery.play.Result[]
 ---@field error? orrery.Error the step, or the function, has failed
+---@field gate? table as it is now
 
--- Facts ------------------------------------------------------------------------------------------
+-- Not named literally: this one is only sent where somebody asks for facts.
+local FACTS = "orrery.play.facts"
+local FILTER = "orrery.play.filter"
 
 local facts
 
@@ -41,7 +57,7 @@ local facts
 function M.facts()
     facts = facts or setmetatable({}, {
         __index = function(known, key)
-            local value = require("orrery.play.facts").get(key)
+            local value = require(FACTS).get(key)
             rawset(known, key, value)
             return value
         end,
@@ -55,17 +71,23 @@ end
 local Work = {}
 Work.__index = Work
 
-function Work:perform(step, id)
-    step.id, step.events, step.files, step.facts = id, self.events, self.files, M.facts()
-    step.results, step.tags = self.results, self.request.tags
-    local result = engine.perform(step, self.request.settings)
-    self.results[#self.results + 1] = result
-    return result
-end
-
 function Work:next_id()
     self.count = self.count + 1
     return self.request.single and self.request.id or ("%s.%d"):format(self.request.id, self.count)
+end
+
+function Work:perform(step)
+    step.id = self:next_id()
+    step.events, step.files, step.facts, step.vars = self.events, self.files, M.facts(), self.request.vars or {}
+    step.results = self.results
+    if self.gate then
+        local tags = require("orrery.play.tags").set(self.request.tags, step.modifiers.tags)
+        step.skip = self.gate:skips { id = step.id, name = step.title, resource = step.definition.name, tags = tags }
+        step.nth = self.gate:count(step.title)
+    end
+    local result = engine.perform(step, self.request.settings)
+    self.results[#self.results + 1] = result
+    return result
 end
 
 local function definition_of(entry)
@@ -79,8 +101,9 @@ end
 
 function Work:list(entries)
     for _, entry in ipairs(entries) do
-        local id = self:next_id()
-        self:perform(engine.step(definition_of(entry), entry.options, entry.at), id)
+        local step = steps.make(definition_of(entry), entry.options, entry.at)
+        step.skip, step.nth = entry.skip, entry.nth
+        self:perform(step)
     end
 end
 
@@ -94,50 +117,64 @@ end
 local Host = {}
 
 function Host:apply(entries)
-    local before = #self.work.results
-    local at = Error.at()
+    local at, before = Error.at(), #self.work.results
     for _, entry in ipairs(entries) do
-        local given = {}
-        for key, value in pairs(entry) do
-            if key ~= 1 then given[key] = value end
-        end
-        local definition = resource.find(entry[1]) or resource.unknown(entry[1], at)
-        self.work:perform(engine.step(definition, given, at), self.work:next_id())
+        local definition, given = steps.entry(entry, at)
+        self.work:perform(steps.make(definition, given, at))
     end
     return { unpack(self.work.results, before + 1) }
 end
 
 function Host:batch(fn) return fn(self) end
 
-function Host:say(text) self.work.events:emit { event = "message", level = "info", text = engine.scrub(tostring(text)) } end
+local function say(level)
+    return function(self, text)
+        self.work.events:emit { event = "message", level = level, text = engine.scrub(tostring(text)) }
+    end
+end
 
-function Host:warn(text) self.work.events:emit { event = "message", level = "warning", text = engine.scrub(tostring(text)) } end
+Host.say, Host.warn = say "info", say "warning"
+
+--- Runs a command, as a step.
+function Host:run(argv, opts) return self:command(require("orrery.play.commands").given(argv, opts)) end
 
 local function not_here(what, instead)
     return function()
-        Error.raise { code = "argument", at = Error.at(), message = ("h:%s: not inside of a batch; %s"):format(what, instead) }
+        local message = ("h:%s: not inside of a batch; %s"):format(what, instead)
+        Error.raise { code = "argument", at = Error.at(), message = message }
     end
 end
 
 Host.as = not_here("as", "write h:as(user):batch(...) around it")
 Host.put = not_here("put", "write it before the batch, or use h:copy")
 Host.get = not_here("get", "write it after the batch")
+Host.task = not_here("task", "write it around the batch")
+
+local NOT_IN_BATCH = { "as", "delegate_to", "run_once" }
 
 local function method(h, name)
     if Host[name] then return Host[name] end
     local definition = resource.find(name)
     if not definition then resource.unknown(name) end
-    return function(_, given)
+    return function(_, given, ...)
         local at = Error.at()
-        return h.work:perform(engine.step(definition, given or {}, at), h.work:next_id())
+        if type(given) ~= "table" then given = { given, ... } end
+        local step = steps.make(definition, given, at)
+        for _, key in ipairs(NOT_IN_BATCH) do
+            if step.modifiers[key] ~= nil then
+                local message = ("%s: option '%s' has no place inside of a batch"):format(definition.name, key)
+                Error.raise { code = "option", at = at, message = message }
+            end
+        end
+        return h.work:perform(step)
     end
 end
 
 local function new_host(work)
     local request = work.request
     local h = {
-        work = work, vars = request.vars or {}, facts = M.facts(), name = (request.common or {}).host,
-        check = request.settings.check or false,
+        work = work, vars = request.vars or {}, facts = M.facts(), name = (request.common or {}).host or "",
+        check = request.settings.check or false, ctx = false,
     }
     return setmetatable(h, { __index = method })
 end
@@ -152,29 +189,47 @@ local function on_error(err)
     return Error.handler(err)
 end
 
+local function gate_of(request)
+    if not request.gate then return nil end
+    local gate = require(FILTER).gate(request.gate)
+    gate.seen = request.gate.seen or {}
+    return gate
+end
+
+local function new_work(request)
+    return setmetatable({
+        request = request, results = request.results or {}, count = request.first or 0, gate = gate_of(request),
+        events = events.new(request.sender, request.common), files = files.new(request.files, request.ticket),
+    }, Work)
+end
+
+local function run_all(work)
+    local request = work.request
+    if request.batch then return request.batch(new_host(work)) end
+    work:list(request.steps)
+end
+
 --- Does what the controller asks for.
 ---@param request orrery.play.Request
 ---@return orrery.play.Response
 ---@return any ... what a batch returned
 function M.run(request)
-    local work = setmetatable({
-        request = request, results = request.results or {}, count = request.first or 0,
-        events = events.new(request.sender, request.common), files = files.new(request.files),
-    }, Work)
+    local work = new_work(request)
     local before = #work.results
-    local returned
-    local ok, err = xpcall(function()
-        if request.batch then
-            returned = pack(request.batch(new_host(work)))
-        else
-            work:list(request.steps)
-        end
-    end, on_error)
-    local response = { events = work.events:take(), results = { unpack(work.results, before + 1) }, error = not ok and err or nil }
-    if work.events.timer then work.events.timer:cancel() end
-    if not ok and (err.code == "cancelled" or err.code == "interrupted") then error(err, 0) end
-    if returned then return response, unpack(returned, 1, returned.n) end
-    return response
+    local returned = pack(xpcall(run_all, on_error, work))
+    local ok, err = returned[1], returned[2]
+    work.files:close()
+    if not ok and (err.code == "cancelled" or err.code == "interrupted") then
+        work.events:flush()
+        error(err, 0)
+    end
+    local gate = work.gate and { start = work.gate.start, seen = work.gate.seen } or nil
+    local response = {
+        events = work.events:stop(), results = { unpack(work.results, before + 1) }, error = not ok and err or nil,
+        gate = gate,
+    }
+    if not ok then return response end
+    return response, unpack(returned, 2, returned.n)
 end
 
 return M
