@@ -25,7 +25,7 @@ local M = {}
 ---@field emit fun(event: table)
 ---@field notify fun(names: string[])
 ---@field gate orrery.play.Gate|false what decides which steps run
----@field user any as whom steps are done; nil: as the play says
+---@field acting any as whom steps are done; nil: as the play says
 ---@field state table what it shares with those that are made of it
 local Host = {}
 M.Host = Host
@@ -98,7 +98,7 @@ end
 -- Where a step is to be done.
 local function place_of(h, modifiers)
     local where, user = modifiers.delegate_to, modifiers.as
-    if user == nil then user = h.user end
+    if user == nil then user = h.acting end
     if where == nil then return h.context(user) end
     if getmetatable(where) == context.Context then return where end
     if not h.session then
@@ -285,7 +285,7 @@ end
 function Host:as(user)
     local other = {}
     for key, value in pairs(self) do other[key] = value end
-    other.user, other.facts = user, nil
+    other.acting, other.facts = user, nil
     return setmetatable(other, getmetatable(self))
 end
 
@@ -308,7 +308,7 @@ function Host:run(argv, opts) return self:command(require("orrery.play.commands"
 ---@param fn function|string
 ---@param ... any
 ---@return any ...
-function Host:call(fn, ...) return self.context(self.user):call(fn, ...) end
+function Host:call(fn, ...) return self.context(self.acting):call(fn, ...) end
 
 function Host:put(from, to, opts) return require("orrery.play.transfers").put(self, from, to, opts) end
 
@@ -328,7 +328,7 @@ function Host:flush_handlers() self.flush() end
 local function remote_facts(h)
     return setmetatable({}, {
         __index = function(known, key)
-            local value = h.context(h.user):call("orrery.play.facts.get", key)
+            local value = h.context(h.acting):call("orrery.play.facts.get", key)
             rawset(known, key, value)
             return value
         end,
@@ -341,8 +341,8 @@ local function index(h, key)
         h.facts = remote_facts(h)
         return h.facts
     end
-    if key == "ctx" then return h.context(h.user) end
-    if key == "user" or key == "session" or key == "owner" or key == "play" then return nil end
+    if key == "ctx" then return h.context(h.acting) end
+    if key == "acting" or key == "session" or key == "owner" or key == "play" then return nil end
     local definition = resource.find(key)
     if not definition then resource.unknown(key) end
     return function(self, given, ...)

@@ -65,7 +65,8 @@ end
 
 -- What is done for a state, by whether it runs.
 local STATES = {
-    started = { [false] = "start" }, stopped = { [true] = "stop" }, restarted = { [true] = "restart", [false] = "start" },
+    started = { [false] = "start" }, stopped = { [true] = "stop" },
+    restarted = { [true] = "restart", [false] = "start" },
     reloaded = { [true] = "reload", [false] = "start" },
 }
 
