@@ -149,15 +149,30 @@ function FILES.leave(env, user, group)
     end)
 end
 
+local function stay() end
+
+-- Returns what moves it back.
+local function move_home(o, plan, env)
+    local old, new = plan.there.home, plan.set.home
+    if not new or not o.move_home or not env.sys.stat(old) or env.sys.lstat(new) then return stay end
+    text.make_parent(env, new)
+    tool.must(env, "move the home of " .. o.name, { "mv", old, new })
+    return function() tool.run(env, { "mv", new, old }) end
+end
+
 function FILES.change(o, plan, env)
     local values = {}
     for field, place in pairs(PLACES) do
         if plan.set[field] ~= nil then values[place] = tostring(plan.set[field]) end
     end
-    local old, new = plan.there.home, plan.set.home
-    local moves = new and o.move_home and env.sys.stat(old) and not env.sys.lstat(new)
-    if moves then tool.must(env, "move the home of " .. o.name, { "mv", old, new }) end
-    if next(values) then edit.set(env, "/etc/passwd", o.name, values) end
+    local back = move_home(o, plan, env)
+    local ok, why = pcall(function()
+        if next(values) then edit.set(env, "/etc/passwd", o.name, values) end
+    end)
+    if not ok then
+        back()
+        error(why, 0)
+    end
     FILES.groups(o, plan, env)
 end
 
