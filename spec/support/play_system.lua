@@ -27,14 +27,15 @@ end
 --- Describes the same for hosts of the lab. The body's target is connected while the tests run.
 ---@param names string[] "h1", "foreign"
 ---@param body fun(target: spec.System)
-function system.each(names, body)
+---@param open? fun(name: string): orrery.Context how to get there
+function system.each(names, body, open)
     local busted = require "busted"
     for _, name in ipairs(names) do
         busted.describe("[" .. name .. "]", function()
             if not lab.need(2, { foreign = true, isolated = true }) then return end
             local target = { name = name }
             busted.setup(function()
-                target.ctx = remote.open(name)
+                target.ctx = (open or remote.open)(name)
                 target.h, target.events = support.host(target.ctx)
                 target.seen = disk(name)
                 target.root = lab.root(name)
@@ -102,11 +103,12 @@ end
 ---@return fun(): string[] calls how it was called since the last time that somebody asked
 function system.stand_in(target, name, body)
     local log = "/var/log/stand-in." .. name
+    system.write(target, log, "") -- there before any comparison of what is there
     system.write(target, "/usr/local/bin/" .. name, ("#!/bin/sh\necho \"$*\" >>%s\n%s\n"):format(log, body or ""), "755")
     return function()
         local calls = {}
         for line in (system.read(target, log) or ""):gmatch "[^\n]+" do calls[#calls + 1] = line end
-        system.sh(target, "rm -f " .. log)
+        system.sh(target, ": >" .. log)
         return calls
     end
 end
