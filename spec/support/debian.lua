@@ -54,6 +54,20 @@ function debian.repository(target, directory, debs)
     system.sh(target, "rm -rf /tmp/deb")
 end
 
+--- Signs a repository with a key that is made on the host.
+---@param target spec.System
+---@param directory string
+---@return string key the public part, as text
+function debian.sign(target, directory)
+    local gpg = "GNUPGHOME=/root/spec-gnupg gpg --batch --quiet --passphrase '' "
+    system.sh(target, "mkdir -p -m 700 /root/spec-gnupg; " .. gpg .. "--list-keys spec@example.org >/dev/null 2>&1 || "
+        .. gpg .. "--quick-gen-key spec@example.org ed25519 sign never")
+    system.sh(target, ("cd %s; rm -f InRelease; %s --clearsign -o InRelease Release"):format(directory, gpg))
+    local key = system.sh(target, gpg .. "--armor --export spec@example.org")
+    system.sh(target, "GNUPGHOME=/root/spec-gnupg gpgconf --kill gpg-agent; true")
+    return key
+end
+
 --- Takes the host's own repositories away, which are those of this machine and cannot be reached.
 ---@param target spec.System
 function debian.isolate(target)
