@@ -22,7 +22,7 @@ local closure = require "orrery.closure"
 local M = {}
 
 --- Kinds of tables that keep their metatable.
-local KINDS = { "closures", "fnref", "error", "context", "sender", "blob", "result" }
+local KINDS = { "closures", "fnref", "error", "context", "sender", "blob", "result", "secret" }
 
 --- Keys that travel as a number of 2 bytes.
 local KEYS = {
@@ -59,7 +59,7 @@ prepare()
 
 --- The metatable of a kind of value that travels as such. It exists from the start, so that no
 --- module has to be loaded before another: a module takes it and fills it in.
----@param name "context"|"sender"|"error"|"blob"|"result"
+---@param name "context"|"sender"|"error"|"blob"|"result"|"secret"
 ---@param mt? table use this one instead
 ---@return table metatable
 ---Raises "argument" for a kind that is not in the list.
@@ -194,7 +194,7 @@ end
 ---@param err any what was thrown
 ---@return string payload
 function M.encode_error(err)
-    err = Error.from(err)
+    err = Error.scrub(Error.from(err))
     local ok, payload = pcall(M.encode_data, err)
     return ok and payload or M.encode_data(portable(err, 20))
 end
@@ -227,17 +227,30 @@ local function unbundle(opts, n, bundle, ...)
     return unpack(values, 1, n)
 end
 
--- How a sender begins in a payload: the tag of a kind, and its number.
-local SENDER_TAG = "\14" .. string.char(4)
-assert(KINDS[5] == "sender")
+-- How a value of a kind begins in a payload: a tag, and its number.
+local SENDER_TAG, SECRET_TAG = "\14" .. string.char(4), "\14" .. string.char(7)
+assert(KINDS[5] == "sender" and KINDS[8] == "secret")
 
-local function find_senders(value, found)
+local function find_kind(kind, value, found)
     if type(value) ~= "table" then return end
-    if typed[getmetatable(value)] == "sender" then found[#found + 1] = value end
+    if typed[getmetatable(value)] == kind then found[#found + 1] = value end
     for key, part in next, value do
-        find_senders(key, found)
-        find_senders(part, found)
+        find_kind(kind, key, found)
+        find_kind(kind, part, found)
     end
+end
+
+-- Copies of what there is of a kind in a payload, also in what functions capture.
+local function all_of(kind, payload)
+    local found = {}
+    local buf = buffer.new(options):set(payload)
+    local n = core.scan(payload)
+    for _ = 1, n or 0 do
+        local ok, value = pcall(get, buf, 1)
+        if not ok then break end
+        find_kind(kind, value, found)
+    end
+    return found
 end
 
 --- The senders in a payload, also those that functions in it capture. Costs little where there is none.
@@ -245,14 +258,7 @@ end
 ---@return { context: integer, handle: integer }[]? copies of them; nil where there is none
 function M.senders(payload)
     if not payload:find(SENDER_TAG, 1, true) then return nil end
-    local found = {}
-    local buf = buffer.new(options):set(payload)
-    local n = core.scan(payload)
-    for _ = 1, n or 0 do
-        local ok, value = pcall(get, buf, 1)
-        if not ok then break end
-        find_senders(value, found)
-    end
+    local found = all_of("sender", payload)
     return found[1] and found
 end
 
@@ -280,6 +286,10 @@ function M.decode(payload, opts)
     if not n then malformed(why) end
     if n > M.MAX_VALUES + 1 then -- the bundle is one more
         Error.raise { code = "limit", message = ("%d values in a message"):format(n) }
+    end
+    -- Before anything else is done with it: what that says must not show them.
+    if payload:find(SECRET_TAG, 1, true) then
+        for _, secret in ipairs(all_of("secret", payload)) do require("orrery.secret").learn(secret) end
     end
     local buf = spare_reader or buffer.new(options)
     spare_reader = nil

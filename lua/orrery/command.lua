@@ -7,6 +7,7 @@ local inbox = require "orrery.inbox"
 local link = require "orrery.link"
 local options = require "orrery.options"
 local sched = require "orrery.sched"
+local secret = require "orrery.secret"
 
 local Context = context.Context
 
@@ -23,7 +24,7 @@ local function positive(value) return value > 0, "must be greater than 0" end
 local OPTIONS = {
     cwd = "string",
     env = "table",
-    stdin = "string",
+    stdin = { type = "string", secret = true },
     timeout = { type = "number", check = positive },
     grace = { type = "number", default = 3, check = positive },
     on_stdout = "function",
@@ -36,8 +37,8 @@ local OPTIONS = {
 
 ---@class orrery.CommandOptions
 ---@field cwd? string directory to run in
----@field env? table<string, string|false> variables to set; false unsets
----@field stdin? string what the command reads; without it, stdin is /dev/null
+---@field env? table<string, string|orrery.Secret|false> variables to set; false unsets
+---@field stdin? string|orrery.Secret what the command reads; without it, stdin is /dev/null
 ---@field timeout? number seconds; then its process group gets TERM, and KILL after `grace`
 ---@field grace? number seconds, default 3
 ---@field on_stdout? fun(line: string) each line as it comes, without its newline; may block. One of
@@ -84,7 +85,10 @@ local function pack_request(where, argv, opts)
     end
     local words, env = {}, {}
     for i, word in ipairs(argv) do
-        if type(word) ~= "string" and type(word) ~= "number" then
+        if secret.is(word) then
+            argument_error(where, ("argument %d is a secret, and arguments are seen by all users of the machine; "
+                .. "stdin or env take it to the command"):format(i))
+        elseif type(word) ~= "string" and type(word) ~= "number" then
             argument_error(where, ("argument %d is a %s"):format(i, type(word)))
         end
         words[i] = check_text(where, "argument " .. i, tostring(word))
@@ -93,6 +97,7 @@ local function pack_request(where, argv, opts)
         if type(name) ~= "string" or name == "" or name:find("=", 1, true) then
             argument_error(where, ("env: '%s' cannot be the name of a variable"):format(tostring(name)))
         end
+        value = secret.reveal(value)
         local setting = value and ("%s=%s"):format(name, tostring(value)) or name
         env[#env + 1] = check_text(where, "env: " .. name, setting)
     end
@@ -216,7 +221,7 @@ local function shown(argv)
         word = tostring(word)
         words[i] = word:match("^[%w_%-%./:=,@%%+]+$") and word or ("'%s'"):format(word:gsub("\n.*", "..."))
     end
-    local text = table.concat(words, " ")
+    local text = core.redact(table.concat(words, " ")) -- before it is cut: a part of a secret is not known as one
     return #text > 120 and text:sub(1, 117) .. "..." or text
 end
 
@@ -293,9 +298,14 @@ end
 ---@param ... string|number|orrery.CommandOptions arguments; a table at the end is options
 ---@return orrery.CommandResult
 function Context:shell(text, ...)
-    if type(text) ~= "string" then argument_error("shell", "the text must be a string") end
+    if secret.is(text) then
+        argument_error("shell", "the text is a secret, and arguments are seen by all users of the machine; stdin or "
+            .. "env take it to the command")
+    elseif type(text) ~= "string" then
+        argument_error("shell", "the text must be a string")
+    end
     local args, opts = { ... }, nil
-    if type(args[#args]) == "table" then opts = table.remove(args) end
+    if type(args[#args]) == "table" and not secret.is(args[#args]) then opts = table.remove(args) end
     return run(self, "shell", { "sh", "-c", text, "sh", unpack(args) }, opts)
 end
 

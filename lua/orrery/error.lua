@@ -6,6 +6,8 @@
 -- error decoded from a peer is an error here too. Its fields may then hold anything, so nothing in
 -- this module trusts their types.
 
+local core = require "orrery.core"
+
 ---@class orrery.Error
 ---@field code string one of `codes`; what a script tests to decide what to do
 ---@field message string one line or more for the operator
@@ -35,6 +37,7 @@ M.codes = {
     decode = "a payload is malformed",
     option = "an unknown option, or a wrong value for one",
     argument = "a wrong argument that is not an option",
+    inventory = "an inventory, or an expression for hosts, is wrong",
     command = "a command ended with a status that was not expected",
     resource = "a resource could not be brought into the state that a playbook asks for",
     file = "a file operation failed",
@@ -48,6 +51,8 @@ M.codes = {
     no_handle = "nobody listens on the handle",
     no_service = "no ancestor has a service of that name",
     system = "a system call of the runtime itself failed",
+    template = "a template is wrong, or went wrong; `at` is its line",
+    vault = "an encrypted file is none, is damaged, or its passphrase is another",
     partial = "some items of a parallel operation failed; see `errors`",
     denied = "the peer may not do this",
     limit = "a limit was reached: size, depth, queue, handles, children",
@@ -62,12 +67,17 @@ function M.is(x)
     return type(x) == "table" and getmetatable(x) == Error
 end
 
+-- Secrets are in no message, wherever that is shown.
+local function redacted(text)
+    return type(text) == "string" and core.redact(text) or text
+end
+
 --- Makes an error out of its fields, and takes the table.
 ---@param fields table `code` is "lua" and `message` the code's meaning where they are missing
 ---@return orrery.Error
 function M.new(fields)
     fields.code = fields.code or "lua"
-    fields.message = fields.message or M.codes[fields.code] or fields.code
+    fields.message = redacted(fields.message) or M.codes[fields.code] or fields.code
     return setmetatable(fields, Error)
 end
 
@@ -137,7 +147,7 @@ function M.at()
 end
 
 local function text_of(value)
-    return type(value) == "string" and value or tostring(value)
+    return core.redact(type(value) == "string" and value or tostring(value))
 end
 
 -- Where it happened, for a person: "web1, controller > web1".
@@ -206,6 +216,25 @@ local function add_error(lines, indent, err, depth)
         add(lines, indent, err.remote and "  remote traceback:" or "  traceback:")
         add(lines, indent .. "    ", err.traceback)
     end
+end
+
+-- Texts at any depth; each table once.
+local function scrub(value, seen)
+    if type(value) == "string" then return core.redact(value) end
+    if type(value) ~= "table" or seen[value] then return value end
+    local mt = debug.getmetatable(value)
+    if mt ~= nil and mt ~= Error then return value end
+    seen[value] = true
+    for key, part in next, value do value[key] = scrub(part, seen) end
+    return value
+end
+
+--- Takes secrets out of all of its texts, also of what a command has said, before it leaves this process.
+---@param err orrery.Error changed
+---@return orrery.Error err the same
+function M.scrub(err)
+    if core.redact_any() then scrub(err, {}) end
+    return err
 end
 
 --- The text for a terminal, the message first.

@@ -31,6 +31,7 @@ local M = {
     receiver = receiver.receiver,
     select = require("orrery.select").select,
     service = require("orrery.service").service,
+    secret = require "orrery.secret",
     on_output = require("orrery.output").on_output,
     thread = require("orrery.thread").thread,
     context = context.from_id,

@@ -47,7 +47,7 @@ local COMMON = {
 }
 
 local ASKING = {
-    password = "string",
+    password = { type = "string", secret = true },
     ask = {
         type = { "function", "boolean" },
         check = function(value) return value ~= true, "must be a function, or false" end,

@@ -88,9 +88,11 @@ local function ask_parent(name)
     return future
 end
 
--- What came along is kept until it is required.
-local function keep(rest)
+-- What came along is kept until it is required. Those that were sent on by a context in between are not compressed.
+local function keep(bundle)
     local with = {}
+    local size, rest = core.unpack("4*", bundle)
+    if size and size > 0 then rest = core.expand(rest, size) end
     local name, chunk, source
     while rest and rest ~= "" do
         name, chunk, source, rest = core.unpack("sss*", rest)
@@ -105,7 +107,7 @@ local function from_parent(name)
     local answer = asking[name] or ask_parent(name)
     local found, chunk, source, rest = core.unpack("1ss*", answer:get())
     if found ~= 1 then return { why = source } end
-    cache[name] = cache[name] or { chunk = chunk, source = source, with = keep(rest) }
+    cache[name] = cache[name] or { chunk = chunk, source = source, with = keep(rest or "") }
     return cache[name]
 end
 
@@ -147,6 +149,18 @@ local function sent_to(id)
     return sent[id]
 end
 
+-- Many hosts get the same, so it is compressed once.
+local last_plain, last_packed
+
+local function packed(list)
+    if #list == 0 then return "" end
+    local plain = table.concat(list)
+    if plain == last_plain then return last_packed end
+    local data = core.compress and core.compress(plain)
+    last_plain, last_packed = plain, data and core.pack("4", #plain) .. data or core.pack("4", 0) .. plain
+    return last_packed
+end
+
 --- What a child needs to have to load modules, as far as it was not sent that before: for M.add there.
 ---@param id integer of the child
 ---@param names string[]
@@ -154,7 +168,7 @@ end
 function M.bundle(id, names)
     local list = { size = 0 }
     gather(list, sent_to(id), { requires = names })
-    return #list > 0 and table.concat(list) or nil
+    return #list > 0 and packed(list) or nil
 end
 
 --- Takes what M.bundle has made.
@@ -173,7 +187,7 @@ local function answer(seq, src, reply, name)
         gather(list, to, found)
     end
     local payload = core.pack("1ss", found.source and 1 or 0, found.chunk or "", found.source or found.why or "")
-    core.reply(src, reply, seq, payload .. table.concat(list), false)
+    core.reply(src, reply, seq, payload .. packed(list), false)
 end
 
 local function serve(seq, src, reply, payload)

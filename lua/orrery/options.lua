@@ -15,6 +15,7 @@ local Error = require "orrery.error"
 ---@field required? boolean
 ---@field enum? any[] the values allowed
 ---@field check? fun(value: any): boolean?, string? ok, and what the value must be
+---@field secret? boolean a secret may stand for a string; its text is what is given on
 
 ---@alias orrery.OptionSchema table<string, orrery.OptionSpec|orrery.OptionType|orrery.OptionType[]>
 
@@ -55,10 +56,17 @@ local function fail(where, code, text)
     Error.raise { code = code, message = ("%s: %s"):format(where, text), at = Error.at() }
 end
 
+local Secret -- not required at once, since it requires this
+local function is_secret(value)
+    if type(value) ~= "table" then return false end
+    Secret = Secret or require("orrery.codec").typed "secret"
+    return getmetatable(value) == Secret
+end
+
 local function show(value)
     if type(value) == "string" then return ("%q"):format(value) end
     if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
-    return "a " .. type(value)
+    return is_secret(value) and "a secret" or "a " .. type(value)
 end
 
 local function show_all(values)
@@ -131,7 +139,14 @@ function M.check(where, opts, schema)
     local checked = {}
     for name, value in pairs(opts or {}) do
         if schema[name] == nil then unknown(where, name, schema) end
-        check_value(where, name, value, expand(schema[name]))
+        local spec = expand(schema[name])
+        if is_secret(value) and spec.type and not has_type(value, spec.type) then
+            if not spec.secret then
+                fail(where, "option", ("option '%s' cannot be a secret: it would be seen"):format(name))
+            end
+            value = value:reveal()
+        end
+        check_value(where, name, value, spec)
         checked[name] = value
     end
     for name, spec in pairs(schema) do

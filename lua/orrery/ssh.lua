@@ -22,8 +22,8 @@ local SCHEMA = {
     user = "string",
     port = { "number", "string" },
     identity = { "string", "table" },
-    password = "string",
-    passphrase = "string",
+    password = { type = "string", secret = true },
+    passphrase = { type = "string", secret = true },
     config = "string",
     known_hosts = { "string", "table" },
     strict = { enum = { "yes", "ask", "accept-new", "no" } },
@@ -51,6 +51,10 @@ local SCHEMA = {
     macs = "string",
     host_key_algorithms = "string",
 }
+
+--- Which options there are, for those who take them from elsewhere.
+---@type orrery.OptionSchema
+M.options = SCHEMA
 
 --- What can be said of a jump host that stands in a table.
 local JUMP_SCHEMA = { port = SCHEMA.port, host = { type = "string", required = true } }
@@ -110,9 +114,12 @@ local function as_list(value)
 end
 
 local function check_jumps(jumps)
-    for i, hop in ipairs(type(jumps) == "table" and jumps or {}) do
-        if type(hop) ~= "string" then options.check(("ssh: jump[%d]"):format(i), hop, JUMP_SCHEMA) end
+    if type(jumps) ~= "table" then return jumps end
+    local checked = {}
+    for i, hop in ipairs(jumps) do
+        checked[i] = type(hop) == "string" and hop or options.check(("ssh: jump[%d]"):format(i), hop, JUMP_SCHEMA)
     end
+    return checked
 end
 
 local function check_environment(set_env)
@@ -134,7 +141,7 @@ local function check(target, opts)
         Error.raise { code = "argument", message = "ssh: a host name was expected", at = Error.at() }
     end
     opts = options.check("ssh", opts, SCHEMA)
-    check_jumps(opts.jump)
+    opts.jump = check_jumps(opts.jump)
     check_environment(opts.set_env)
     local user, host = target:match("^(.+)@([^@]+)$")
     opts.user = opts.user or user

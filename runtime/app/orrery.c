@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include "bind.h"
+#include "compress.h"
 #include "err.h"
 #include "mem.h"
 #include "node.h"
 #include "paths.h"
+#include "screen.h"
 #include "ssh.h"
 #include "vm.h"
 
@@ -81,8 +83,10 @@ runtime_node(struct runtime *r, struct err *err)
         r->agents = paths_agents();
     if (!r->node) {
         r->node = node_create(r->agents, err);
-        if (r->node)
+        if (r->node) {
             node_use_ssh(r->node, &ssh_library);
+            binding_extend(vault_push_functions);
+        }
     }
     pthread_mutex_unlock(&r->lock);
     return r->node;
@@ -118,6 +122,7 @@ open_core(lua_State *L, struct runtime *r, struct orrery *owner)
     if (!node)
         return luaL_error(L, "orrery: %s", err.msg);
     s->binding = binding_create(L, node);
+    vm_add_compress(L);
     if (owner) {
         s->owner = owner;
         owner->session = s;
@@ -131,6 +136,7 @@ open_core(lua_State *L, struct runtime *r, struct orrery *owner)
     lua_setfield(L, -2, "version");
     lua_pushstring(L, r->agents);
     lua_setfield(L, -2, "agent_dir");
+    screen_push_functions(L);
     lua_pushvalue(L, -4);
     lua_setfield(L, -2, "session");
     return 1;

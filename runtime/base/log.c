@@ -5,9 +5,12 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "redact.h"
 
 static atomic_int level = LOG_WARN;
 static atomic_int fd = STDERR_FILENO;
@@ -47,6 +50,24 @@ make_printable(char *s)
             *s = '?';
 }
 
+/* In place, in what has room for `size`. The part of a secret that ends a line which had to be cut goes, too. */
+static size_t
+redact(char *s, size_t n, size_t size, bool cut)
+{
+    char *out = redact_text(s, n, &n);
+
+    if (out) {
+        n = n < size ? n : size - 1;
+        memcpy(s, out, n);
+        cut = cut || n == size - 1;
+        free(out);
+    }
+    if (cut)
+        n -= redact_held(s, n);
+    s[n] = '\0';
+    return n;
+}
+
 void
 log_divert(bool (*fn)(int level, const char *line, size_t n))
 {
@@ -66,12 +87,14 @@ void
 log_pass(int l, const char *from, const char *line, size_t n)
 {
     char text[1200];
+    int size;
 
     if (l > log_level())
         return;
-    snprintf(text, sizeof text - 1, "[%s] %.*s", from, (int)n, line);
+    size = snprintf(text, sizeof text - 1, "[%s] %.*s", from, (int)n, line);
+    n = redact(text, strlen(text), sizeof text - 1, size >= (int)sizeof text - 1);
     make_printable(text);
-    put(text, strlen(text));
+    put(text, n);
 }
 
 void
@@ -83,7 +106,8 @@ log_write(int l, const char *area, const char *fmt, ...)
     struct timespec now;
     struct tm tm;
     va_list ap;
-    size_t n, text;
+    size_t n, text, room;
+    int size;
 
     if (l > log_level())
         return;
@@ -94,10 +118,11 @@ log_write(int l, const char *area, const char *fmt, ...)
         line + n, sizeof line - n, ".%03ld %-5s %s: ", now.tv_nsec / 1000000, names[l], area);
     text = n;
     va_start(ap, fmt);
-    vsnprintf(line + n, sizeof line - n - 1, fmt, ap);
+    room = sizeof line - n - 1;
+    size = vsnprintf(line + n, room, fmt, ap);
     va_end(ap);
+    n += redact(line + n, strlen(line + n), room, size >= (int)room);
     make_printable(line + text);
-    n = strlen(line);
     fn = atomic_load_explicit(&diverted, memory_order_acquire);
     if (!fn || !fn(l, line, n))
         put(line, n);

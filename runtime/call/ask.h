@@ -70,6 +70,10 @@ uint32_t ask_inquire(const struct ask_options *o, const struct ssh_question *q, 
 void ask_retract(uint32_t seq);
 /* The VM of this mailbox is gone: what it was asked has no answer, and what it asks is not asked. */
 void ask_forget(struct mailbox *mb);
+/* fn is called before a question is shown at the terminal, and after its answer; on the thread that asks. */
+void ask_terminal_watch(void (*fn)(bool begins));
+/* Calls it both ways, for somebody else who is about to write there. */
+void ask_terminal_clear(void);
 /* Lets those who wait look at their `cancel` at once. */
 void ask_hurry(void);
 

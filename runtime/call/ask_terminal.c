@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -18,6 +19,8 @@
 #include "ask_internal.h"
 #include "guardian.h"
 #include "mem.h"
+
+static void (*_Atomic watch)(bool begins);
 
 struct terminal {
     int fd;
@@ -217,6 +220,23 @@ read_line(int fd, const atomic_bool *cancel, char *line, struct err *err)
     }
 }
 
+void
+ask_terminal_watch(void (*fn)(bool begins))
+{
+    atomic_store(&watch, fn);
+}
+
+void
+ask_terminal_clear(void)
+{
+    void (*watcher)(bool) = atomic_load(&watch);
+
+    if (watcher) {
+        watcher(true);
+        watcher(false);
+    }
+}
+
 int
 ask_terminal(
     int fd, const struct ssh_question *q, const atomic_bool *cancel, char **answer, struct err *err)
@@ -224,7 +244,10 @@ ask_terminal(
     struct terminal t = {.fd = fd, .keeper_pipe = -1};
     char line[ASK_ANSWER_MAX + 1];
     int rc;
+    void (*watcher)(bool) = atomic_load(&watch);
 
+    if (watcher)
+        watcher(true);
     if (!q->echo)
         terminal_quiet(&t);
     show_question(fd, q);
@@ -233,6 +256,8 @@ ask_terminal(
         terminal_restore(&t);
     if (!q->echo || rc)
         show(fd, "\n");
+    if (watcher)
+        watcher(false);
     if (rc == 0)
         *answer = xstrdup(line);
     explicit_bzero(line, sizeof line);

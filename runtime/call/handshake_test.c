@@ -60,7 +60,7 @@ test_bad_hello(void **state)
         expect_bad_hello(HANDLE_HELLO, bytes, n, "HELLO: malformed or cut short");
     bytes[3] = 200;
     expect_bad_hello(
-        HANDLE_HELLO, bytes, m->h.length, "the agent speaks version 200, this side version 3");
+        HANDLE_HELLO, bytes, m->h.length, "the agent speaks version 200, this side version 4");
     free(bytes);
     msg_unref(m);
 }

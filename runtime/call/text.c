@@ -9,6 +9,7 @@
 #include "log.h"
 #include "mem.h"
 #include "pack.h"
+#include "redact.h"
 
 /* What is owed to one child for lines that were shown. */
 struct debt {
@@ -56,12 +57,18 @@ show(const char *name, struct msg *m)
         size_t n;
         const char *line = unpack_bytes(&u, &n);
 
+        char *redacted;
+
         if (u.bad)
             break;
+        redacted = redact_text(line, n, &n);
+        if (redacted)
+            line = redacted;
         if (stream >= TEXT_LOG)
             log_pass(stream - TEXT_LOG, name, line, n);
         else
             buf_printf(&out, "[%s] %.*s\n", name, (int)n, line);
+        free(redacted);
     }
     if (buf_len(&out) > 0)
         (void)fwrite(buf_head(&out), 1, buf_len(&out), stderr);
@@ -108,6 +115,27 @@ shown(struct texts *t, uint32_t id, uint32_t cost)
     free(d);
 }
 
+static void
+append_redacted(struct buf *b, struct msg *m)
+{
+    struct unpack u;
+
+    unpack_init(&u, msg_payload(m), m->h.length);
+    while (!u.bad && unpack_left(&u) > 0) {
+        uint8_t stream = unpack_u8(&u);
+        size_t n;
+        const char *line = unpack_bytes(&u, &n);
+        char *redacted;
+
+        if (u.bad)
+            break;
+        redacted = redact_text(line, n, &n);
+        pack_u8(b, stream);
+        pack_bytes(b, redacted ? redacted : line, n);
+        free(redacted);
+    }
+}
+
 static struct msg *
 for_watcher(const char *name, struct msg *m)
 {
@@ -115,7 +143,7 @@ for_watcher(const char *name, struct msg *m)
     struct msg *copy;
 
     pack_str(&b, name);
-    buf_append(&b, msg_payload(m), m->h.length);
+    append_redacted(&b, m);
     copy = pack_msg(HANDLE_TEXT, &b);
     copy->h.src = m->h.src;
     copy->h.flags = m->h.flags;

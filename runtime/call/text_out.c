@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "mem.h"
 #include "pack.h"
+#include "redact.h"
 #include "text.h"
 
 #define MESSAGE_MAX (64u << 10) /* bytes of lines in one */
@@ -269,13 +270,23 @@ begun(void)
     return b;
 }
 
-/* Returns whether much is waiting. */
+/* Returns whether much is waiting. Where a line is cut, what may be the beginning of a secret waits for the rest of
+ * it; a longer one than half a line is not looked for there. */
 static bool
-finish_line(struct begun *b, int which)
+finish_line(struct begun *b, int which, bool cut)
 {
-    size_t waiting = enqueue(&the_one, TEXT_STDOUT + which, b->line[which], b->len[which]);
+    char *line = b->line[which], *redacted;
+    size_t held = cut ? redact_held(line, b->len[which]) : 0;
+    size_t n, size, waiting;
 
-    b->len[which] = 0;
+    if (held > TEXT_LINE / 2)
+        held = 0;
+    n = size = b->len[which] - held;
+    redacted = redact_text(line, n, &size);
+    waiting = enqueue(&the_one, TEXT_STDOUT + which, redacted ? redacted : line, size);
+    free(redacted);
+    memmove(line, line + n, held);
+    b->len[which] = held;
     return waiting > MESSAGE_MAX;
 }
 
@@ -287,7 +298,7 @@ end_lines(void *arg)
 
     for (int which = 0; which < 2; which++)
         if (b->len[which] > 0)
-            (void)finish_line(b, which);
+            (void)finish_line(b, which, false);
     send_now(&the_one);
     free(b);
 }
@@ -312,7 +323,7 @@ on_write(void *cookie, const char *p, size_t n)
         if (p[i] != '\n' && b->len[which] < TEXT_LINE)
             continue;
         some = true;
-        if (finish_line(b, which))
+        if (finish_line(b, which, p[i] != '\n'))
             send_now(&the_one);
     }
     if (some)

@@ -541,6 +541,7 @@ static const luaL_Reg functions[] = {
     {"pack", vm_core_pack},
     {"unpack", vm_core_unpack},
     {"library", vm_core_library},
+    {"expand", vm_core_expand},
     {"stats", vm_core_stats},
     {"counters", vm_core_counters},
     {"now", core_now},

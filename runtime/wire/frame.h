@@ -19,7 +19,7 @@
 #include "err.h"
 
 #define FRAME_MAGIC 0x4f72
-#define FRAME_VERSION 3
+#define FRAME_VERSION 4
 #define FRAME_HEADER 32
 
 /* The largest payload of a message. A bigger value must travel as a file or as a stream. */

@@ -19,7 +19,7 @@ static const struct frame_header sample = {.flags = FRAME_DEAD,
 static void
 test_frame_bytes(void **state)
 {
-    static const uint8_t expected[FRAME_HEADER] = {0x4f, 0x72, 3, 2, 0, 1, 2, 3, 0x11, 0x22, 0x33,
+    static const uint8_t expected[FRAME_HEADER] = {0x4f, 0x72, 4, 2, 0, 1, 2, 3, 0x11, 0x22, 0x33,
         0x44, 0xff, 0xfe, 0xfd, 0xfc, 0, 0, 0, 5, 0, 0, 0, 16, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff};
     uint8_t wire[FRAME_HEADER];
@@ -58,7 +58,7 @@ test_frame_refused(void **state)
     assert_int_equal(frame_decode(&h, wire, &err), 0);
     wire[2] = 9;
     assert_int_equal(frame_decode(&h, wire, &err), ERR_PROTOCOL);
-    assert_string_equal(err.msg, "frame of version 9, this side speaks version 3");
+    assert_string_equal(err.msg, "frame of version 9, this side speaks version 4");
     wire[1] = 'x';
     assert_int_equal(frame_decode(&h, wire, &err), ERR_PROTOCOL);
     assert_string_equal(err.msg, "not a frame: it begins with 4f78, not 4f72");

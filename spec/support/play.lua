@@ -3,7 +3,7 @@
 --     local support = require "spec.support.play"
 --     support.each(function(target)
 --         it("makes a directory", function()
---             support.converges(target, function(h) return h:file { path = target.dir .. "/a", state = "directory" } end)
+--             support.converges(target, function(h) return h:directory { path = target.dir .. "/a" } end)
 --         end)
 --     end)
 
@@ -48,7 +48,9 @@ local function add_listing(found, path, below, except)
     if except and except(below) then return end
     found[below] = describe(path)
     if not found[below]:find("^directory") then return end
-    for _, name in ipairs(assert(sys.list(path))) do add_listing(found, path .. "/" .. name, below .. "/" .. name, except) end
+    for _, name in ipairs(assert(sys.list(path))) do
+        add_listing(found, path .. "/" .. name, below .. "/" .. name, except)
+    end
 end
 
 --- All that is below a path of this machine: kind, mode, owner, size, time, content of each.
@@ -75,8 +77,8 @@ function support.difference(before, after)
     return table.concat(lines, "\n")
 end
 
---- Runs a function, after which all below a path must be as before: content, modes, owners, and times, which tell that a
---- temporary file was there.
+--- Runs a function, after which all below a path must be as before: content, modes, owners, and times, which tell that
+--- a temporary file was there.
 ---@param path string as this process sees it
 ---@param fn fun(): any
 ---@param except? fun(below: string): boolean?
@@ -136,12 +138,23 @@ function support.stays(target, fn)
     return result
 end
 
+-- A temporary file may have been in a directory.
+local function without_times(listing)
+    for path, what in pairs(listing) do
+        if what:find "^directory" then listing[path] = what:gsub("%d+%.%d+", "") end
+    end
+    return listing
+end
+
 --- Something that must fail, and leave the target's directory as it was.
 ---@param target table
 ---@param fn fun(h: orrery.play.Host): any
 ---@return orrery.Error
 function support.fails(target, fn)
-    return support.unchanged(target.seen, function() return remote.failure(fn, target.h) end)
+    local before = without_times(support.listing(target.seen))
+    local err = remote.failure(fn, target.h)
+    require("luassert").are.equal("", support.difference(before, without_times(support.listing(target.seen))))
+    return err
 end
 
 return support

@@ -44,12 +44,21 @@ end
 ---@param text string Lua
 ---@param ... string arguments
 ---@return spec.Terminal
-function terminal.start(text, ...)
+function terminal.start(text, ...) return terminal.sized(300, 50, text, ...) end
+
+--- The same in a window of another size.
+---@param columns integer
+---@param lines integer
+---@param text string
+---@param ... string
+---@return spec.Terminal
+function terminal.sized(columns, lines, text, ...)
     local dir = remote.directory()
     local self = setmetatable({ dir = dir, socket = dir .. "/tmux" }, Terminal)
     remote.write(dir .. "/program.lua", PRELUDE .. text)
     remote.write(dir .. "/script", SCRIPT)
-    tmux(self, "new-session", "-d", "-x", "300", "-y", "50", "bash", dir .. "/script", dir .. "/program.lua", ...)
+    tmux(self, "-u", "new-session", "-d", "-x", tostring(columns), "-y", tostring(lines), "bash", dir .. "/script",
+        dir .. "/program.lua", ...)
     return self
 end
 
@@ -66,6 +75,15 @@ function Terminal:await(text)
     local ok = pcall(remote.eventually, text, function() return self:screen():find(text, 1, true) end, 20)
     if not ok then error(("%q is not on the screen:\n%s"):format(text, self:screen()), 2) end
 end
+
+---@param columns integer
+---@param lines integer
+function Terminal:resize(columns, lines)
+    tmux(self, "resize-window", "-x", tostring(columns), "-y", tostring(lines))
+end
+
+---@return boolean shown
+function Terminal:cursor() return tmux(self, "display-message", "-p", "#{cursor_flag}"):find "1" ~= nil end
 
 ---@param text string
 function Terminal:type(text)

@@ -29,7 +29,7 @@ describe("orrery", function()
         assert.matches("^usage: orrery COMMAND", stdout)
         assert.are.same({ 0, stdout, "" }, { orrery("help") })
         assert.are.same({ 64, "", stdout }, { orrery() })
-        for _, command in ipairs { "exec", "run", "attach", "version", "help" } do
+        for _, command in ipairs { "exec", "run", "play", "inventory", "attach", "version", "help" } do
             local text = select(2, orrery("help", command))
             assert.matches("^usage: orrery " .. command, text)
             assert.are.same({ 0, text, "" }, { orrery(command, "--help") })
@@ -49,7 +49,8 @@ describe("orrery", function()
     it("says in one line what is wrong on the command line", function()
         for message, words in pairs {
             ["orrery: unknown command 'exce' (did you mean 'exec'?); see 'orrery --help'"] = { "exce" },
-            ["orrery: unknown command 'x.lua' (did you mean 'orrery run x.lua'?); see 'orrery --help'"] = { "x.lua" },
+            ["orrery: unknown command 'x.lua' (did you mean 'orrery run x.lua', or 'orrery play x.lua'?); "
+                .. "see 'orrery --help'"] = { "x.lua" },
             ["orrery: unknown option '--versoin' (did you mean '--version'?); see 'orrery --help'"] = { "--versoin" },
             ["orrery exec: unknown option '--fodl' (did you mean '--fold'?); see 'orrery exec --help'"] =
                 { "exec", "--fodl" },

@@ -15,8 +15,9 @@ describe("the resource file", function()
             local result, foreseen = support.converges(target, directory)
             assert.are.equal("directory", sys.stat(seen "d/e").type)
             assert.are.equal(tonumber("751", 8), sys.stat(seen "d/e").mode)
-            assert.are.same({ { what = "state", before = "absent", after = "directory" }, { what = "mode", after = "0751" } },
-                result.diff)
+            assert.are.same({
+                { what = "state", before = "absent", after = "directory" }, { what = "mode", after = "0751" },
+            }, result.diff)
             assert.are.same(result.diff, foreseen.diff)
         end)
 
@@ -47,7 +48,9 @@ describe("the resource file", function()
             assert.are.equal("resource", err.code)
             assert.matches("is a file, and not a directory; force = true removes it", err.message)
             assert.matches("play_file_spec%.lua:%d+$", err.at)
-            support.converges(target, function(h) return h:file { path = path "kind", state = "directory", force = true } end)
+            support.converges(target, function(h)
+                return h:file { path = path "kind", state = "directory", force = true }
+            end)
         end)
 
         it("says what is wrong with options, at the script's line", function()

@@ -19,6 +19,7 @@ local SUMMARY_PARTS = 20 -- causes that the summary spells out; each was reporte
 M.options = ssh_options.with {
     { name = "hosts", short = "H", value = "text", many = true },
     { name = "hosts-file", value = "text", many = true },
+    { name = "inventory", short = "i", value = "text", many = true },
     { name = "limit", value = "count" },
     { name = "timeout", short = "t", value = "seconds" },
     { name = "on-disconnect", value = "text" },
@@ -30,24 +31,28 @@ M.options = ssh_options.with {
 ---@class orrery.cli.Host
 ---@field target string as the user wrote it: "deploy@web1"
 ---@field name string what output calls it: "web1"
+---@field known? string as which the inventory knows it
+
+local function expressions(opts, inventory)
+    local targets = {}
+    local function add(names)
+        for _, target in ipairs(names) do targets[#targets + 1] = target end
+    end
+    for _, text in ipairs(opts.hosts or {}) do add(hosts.expand(text, inventory)) end
+    for _, path in ipairs(opts["hosts-file"] or {}) do add(hosts.read(path, inventory)) end
+    return targets
+end
 
 -- Each host once, by the shortest name that no other one has.
 ---@return orrery.cli.Host[]
-local function host_list(opts)
-    local targets = {}
-    for _, text in ipairs(opts.hosts or {}) do
-        for _, target in ipairs(hosts.expand(text)) do targets[#targets + 1] = target end
-    end
-    for _, path in ipairs(opts["hosts-file"] or {}) do
-        for _, target in ipairs(hosts.read(path)) do targets[#targets + 1] = target end
-    end
+local function host_list(opts, inventory)
     local list, seen, uses = {}, {}, {}
-    for _, target in ipairs(targets) do
+    for _, target in ipairs(expressions(opts, inventory)) do
         if not seen[target] then
             seen[target] = true
             local name = target:match("@([^@]+)$") or target
             uses[name] = (uses[name] or 0) + 1
-            list[#list + 1] = { target = target, name = name }
+            list[#list + 1] = { target = target, name = name, known = inventory and inventory:has(name) and name }
         end
     end
     for _, host in ipairs(list) do
@@ -56,13 +61,39 @@ local function host_list(opts)
     return list
 end
 
-local function get_hosts(opts)
-    local ok, list = pcall(host_list, opts)
-    if not ok then
-        args.fail("exec", type(list) == "table" and list.code == "usage" and list.message or list)
+-- A mistake in the inventory is told as one on the command line is.
+local function usage(fn, ...)
+    local ok, result = pcall(fn, ...)
+    if ok then return result end
+    local err = require("orrery.error").from(result)
+    if err.code == "usage" then args.fail("exec", err.message) end
+    if err.code == "inventory" or err.code == "decode" then
+        require("orrery.error").raise { code = "usage", message = "orrery exec: " .. err.message }
     end
-    if #list == 0 then args.fail("exec", "no hosts: say them with -H web1,web2") end
-    return list
+    error(err, 0)
+end
+
+-- Keys were given with -i, as to ssh(1), before there were inventories.
+local function check_sources(opts)
+    for _, source in ipairs(opts.inventory or {}) do
+        local file = io.open(source, "rb")
+        local line = file and file:read("*l")
+        if file then file:close() end
+        if line and line:find "^%-%-%-%-%-BEGIN .*PRIVATE KEY" then
+            args.fail("exec", ("'%s' is a private key; say '--identity %s'"):format(source, source))
+        end
+    end
+end
+
+local function get_hosts(opts)
+    check_sources(opts)
+    local inventory = usage(require("orrery.cli.inventory").load, opts)
+    local list = usage(host_list, opts, inventory)
+    if #list == 0 then
+        local empty = opts.hosts or opts["hosts-file"]
+        args.fail("exec", empty and "these are no hosts at all" or "no hosts: say them with -H web1,web2")
+    end
+    return list, inventory
 end
 
 -- One word is for a shell, as with ssh; several are the program and its arguments.
@@ -72,11 +103,15 @@ local function get_argv(words)
     return words
 end
 
-local function open(host, opts)
+local function open(host, opts, inventory)
     local orrery = require "orrery"
     if opts["local"] then return orrery.localhost { name = host.name } end
     local options = ssh_options.of(host.target, opts)
     options.name = host.name
+    if host.known then
+        options.user = host.target:match("^(.+)@[^@]+$") or options.user
+        return inventory:open(host.known, options)
+    end
     return orrery.ssh(host.target, options)
 end
 
@@ -86,6 +121,7 @@ end
 ---@field opts table
 ---@field argv string[]
 ---@field list orrery.cli.Host[]
+---@field inventory? orrery.Inventory
 ---@field printer orrery.output.Printer
 ---@field said table<integer, { name: string, text: string, note: string }> with --fold
 ---@field causes table<integer, string> why a host failed
@@ -147,7 +183,7 @@ end
 -- Runs in a task of its own, and raises nothing: one host is no matter of another.
 function Exec:host(host, index)
     self.begun[index] = true
-    local ok, ctx = pcall(open, host, self.opts)
+    local ok, ctx = pcall(open, host, self.opts, self.inventory)
     if not ok then return self:opening_failed(index, ctx) end
     local result
     ok, result = pcall(self.command, self, ctx, host.name)
@@ -207,7 +243,8 @@ local ON_DISCONNECT = { kill = true, finish = true }
 ---@param words string[] the command
 ---@return integer status
 function M.main(opts, words)
-    local argv, list = get_argv(words), get_hosts(opts)
+    local argv = get_argv(words)
+    local list, inventory = get_hosts(opts)
     local policy = opts["on-disconnect"]
     if policy and not ON_DISCONNECT[policy] then
         args.fail("exec", ("option '--on-disconnect' must be kill or finish, not '%s'"):format(policy))
@@ -216,7 +253,7 @@ function M.main(opts, words)
     local names = {}
     for i, host in ipairs(list) do names[i] = host.name end
     local self = setmetatable({
-        opts = opts, argv = argv, list = list, said = {}, causes = {}, begun = {}, status = ALL_OK,
+        opts = opts, argv = argv, list = list, inventory = inventory, said = {}, causes = {}, begun = {}, status = ALL_OK,
     }, Exec)
     local function flush() self.printer:flush() end
     self.printer = output.printer(names, function() sched.after(0, flush) end)

@@ -11,9 +11,14 @@ usage: orrery COMMAND [OPTION...]
 
 Commands:
   run         run a Lua script that works on other machines
+  play        run a playbook: plays over hosts, with a record, a recap, --check
   exec        run one command on many hosts in parallel
+  inventory   show which hosts there are, in which groups, and what is known of
+              them
+  doc         say what a resource of playbooks does, and what options it has
   attach      look into a script that runs with --listen, or run another in it
   ssh-check   connect to a host, and explain each step
+  vault       make, show and change encrypted files for secrets
   version     versions, and where the agents are
   help        this text, or that of a command
 
@@ -58,11 +63,73 @@ Exit status:
   any  what the script gives to os.exit
 ]],
 
+play = [[
+usage: orrery play FILE [OPTION...] [-- ARG...]
+
+  orrery play site.lua -i hosts.ini --check --diff     what would change
+  orrery play site.lua -i hosts.ini --limit '@web!web3'
+  orrery play site.lua --failed                        go on where it failed
+  orrery play site.lua --output json >run.jsonl
+
+Runs a playbook, a Lua script with plays (docs/playbooks.md). Options may stand
+before and behind FILE; what stands behind -- is in the script's `arg`. Ctrl-C
+ends the remote work, writes the record and the recap; the second one exits at
+once.
+
+Which hosts:
+  -i, --inventory SRC    a file, a directory, a program, or "h1,h2"; repeatable;
+                         else $ORRERY_INVENTORY, else inventory.* next to FILE
+  --limit HOSTS          of those that plays name only these: 'web[1-3],@db!db2'
+  --failed               those that the last run of FILE did not bring to its
+                         end, each from the step at which it stood
+  --from-start           with --failed: from their first step
+  --list-hosts           say which hosts each play has, and do nothing
+
+Which steps:
+  --tags LIST            those that have one of these tags, or "always"
+  --skip-tags LIST       all but those that have one of these
+  --start-at STEP        not those before: a step's name or number, "3.2"; with
+                         the play's number in front, "2:3.2", not those plays
+  --step                 ask before each
+  --list-tasks           say which steps there are, as far as that is known
+                         without any host, and do nothing
+
+How:
+  --check                change nothing, and say what would be changed
+  --diff                 show how contents differ
+  -e, --var NAME=VALUE   a variable above all others; NAME:=JSON is no text
+  --forks N              hosts at a time (100); --throttle is the same
+  --force-handlers       run handlers also on hosts that have failed
+  --vault-passphrase-file FILE    has the passphrase of vaults in its first line
+  --no-record            keep no record of this run, so --failed cannot know it
+
+Reaching hosts, as with 'orrery exec': -l --user, -p --port, -F --ssh-config,
+--identity, -J --jump, --known-hosts, --connect-timeout, --no-cache. They win
+over what the inventory says.
+
+Output:
+  --output KIND          live (on a terminal), plain (elsewhere), json (an event
+                         a line, docs/events.md), junit
+  --report FILE          and a page of HTML that has all of it
+  --stats                at the end, say on stderr what the runtime did here
+  -v, -vv, -vvv          say more, and log what happens: info, debug, trace
+  --log FILE             append the log to FILE
+
+Exit status:
+  0    all went well on all hosts
+  1    the script raised an error, or cannot be read
+  2    some host failed
+  3    some host was not reached, or was lost; whatever the others did
+  64   a mistake on the command line
+  130  Ctrl-C, as a shell sees it
+]],
+
 exec = [[
 usage: orrery exec -H HOSTS [OPTION...] [--] COMMAND [ARG...]
 
   orrery exec -H web1,web2 -- uname -r         two words or more: no shell
   orrery exec -H web[01-20],db1 'df -h | tail -1'      one word: for sh -c
+  orrery exec -i prod/ -H '@web!web3' uptime           groups of an inventory
   orrery exec --hosts-file all --fold cat /etc/os-release
   orrery exec -H a,b,c --local -- hostname     try it without any host
 
@@ -73,12 +140,15 @@ each host what it interrupted; the second one exits at once, and they are ended
 all the same.
 
 Hosts:
-  -H, --hosts LIST       as ssh knows them: web1,deploy@web2,db[1-3]; repeatable
+  -H, --hosts LIST       as ssh knows them: web1,deploy@web2,db[1-3]; with an
+                         inventory also @web!web3; repeatable
   --hosts-file FILE      the same, one or more a line, # comments; - is stdin
+  -i, --inventory SOURCE which groups there are, and how hosts are reached: see
+                         'orrery help inventory'; repeatable
   -l, --user USER        for hosts without USER@
   -p, --port PORT
   -F, --ssh-config FILE  instead of ~/.ssh/config; "none" reads no file
-  -i, --identity FILE    private key to offer; repeatable
+  --identity FILE        private key to offer; repeatable
   -J, --jump HOSTS       reach them by way of these, as with ssh: u@j1:2222,j2
   --known-hosts FILE     instead of the configured ones; repeatable
   --connect-timeout S    for a host to answer, and again to let us in
@@ -108,6 +178,41 @@ Exit status:
   64   a mistake on the command line; nothing was run
   74   the output could not be written
   130  Ctrl-C, as a shell sees it; likewise 141 when the reader has gone away
+]],
+
+inventory = [[
+usage: orrery inventory [-i SOURCE]... --list | --graph [GROUP] | --host HOST |
+                        --expand HOSTS | --fold HOSTS
+
+  orrery inventory -i hosts.ini --graph
+  orrery inventory -i hosts.ini --host web1 --why
+  orrery inventory -i prod/ --fold '@web!web3'       16 hosts: web[1-2,4-17]
+
+Shows what is in an inventory, without connecting to any host.
+
+Sources:
+  -i, --inventory SOURCE  a file (Lua, INI or JSON), a program that prints JSON,
+                          a directory of such, ssh-config: for ~/.ssh/config, or
+                          names: 'web1,web2'; repeatable, later ones win.
+                          Without it: $ORRERY_INVENTORY
+
+What to show:
+  --list          all of it as JSON, as 'ansible-inventory --list' does
+  --graph         groups and hosts as a tree, from GROUP on; with --vars also
+                  their variables
+  --host HOST     the variables of HOST as JSON; with --why, where each comes
+                  from and what it wins over
+  --expand HOSTS  the hosts that an expression stands for, one a line
+  --fold HOSTS    their number, and the short way to write them
+
+HOSTS is an expression: web[1-20], n[01-10/2], r[1-2]n[1-4], @GROUP, @*, web*,
+joined by , (or) ! (but not) & (and) ^ (either, not both), from left to right.
+
+Exit status:
+  0    it was shown
+  1    the inventory is wrong; stderr has the file, the line and the cause
+  64   a mistake on the command line
+  130  Ctrl-C, as a shell sees it
 ]],
 
 attach = [=[
@@ -163,6 +268,57 @@ Options:
 Exit status:
   0    the host can be used
   1    it cannot
+  64   a mistake on the command line
+]],
+
+doc = [[
+usage: orrery doc [OPTION...] [RESOURCE...]
+
+  orrery doc                             all resources, with a line of each
+  orrery doc file                        one, with its options and its result
+  orrery doc ./motd.lua                  those that a file of yours defines
+
+Options:
+  --modifiers     the options that every resource has
+  --types         types of all for LuaLS: write them to a file of its library
+  --markdown      a table of all
+
+Exit status: 0; 64 where there is no such resource.
+]],
+
+vault = [[
+usage: orrery vault COMMAND [OPTION...] FILE
+
+  orrery vault create secrets.vault      opens $VISUAL, $EDITOR or vi
+  orrery vault edit secrets.vault
+  orrery vault view secrets.vault
+
+Encrypted files for secrets. Their text is Lua that returns a table, and scripts
+read it with orrery.secret.vault("secrets.vault").db_password. What is edited is
+in memory only, never on a disk.
+
+Commands:
+  create      make a vault, and edit what is in it
+  edit        change what is in it
+  view        write it to stdout
+  rekey       encrypt it with another passphrase
+  encrypt     make a vault of a file, in its place
+  decrypt     make a file of a vault, in its place
+
+Options:
+  --passphrase-file FILE       the first line of FILE is the passphrase; without
+                               it, of the file that ORRERY_VAULT_PASSPHRASE_FILE
+                               names; without that, it is asked for
+  --new-passphrase-file FILE   the same for the new one of rekey
+  --stdin                      create and edit: take the text from stdin
+  -o, --output FILE            encrypt and decrypt: write FILE, and leave the
+                               other; for decrypt, - is stdout
+  -v, -vv, -vvv                log what happens: info, debug, trace
+  --log FILE                   append the log to FILE, not to stderr
+
+Exit status:
+  0    done
+  1    no vault, damaged, or another passphrase; nothing was changed
   64   a mistake on the command line
 ]],
 

@@ -15,14 +15,23 @@ local LOG_WARN, LOG_TRACE = 1, 4
 ---@class orrery.cli.Command
 ---@field options? orrery.cli.Option[]
 ---@field interruptible? boolean it ends by itself after Ctrl-C, having called orrery.interrupt.install
+---@field operand? string options may stand behind its first word, too; what it is called. Further words follow "--"
 ---@field main fun(opts: table, words: string[], argv: string[]): integer exit status
 
 ---@type table<string, string> the modules of the subcommands
 local COMMANDS = {
-    exec = "orrery.cli.exec", run = "orrery.cli.run", attach = "orrery.cli.attach",
-    ["ssh-check"] = "orrery.cli.ssh_check", version = "orrery.cli.version", help = false,
+    run = "orrery.cli.run",
+    play = "orrery.cli.play",
+    exec = "orrery.cli.exec",
+    inventory = "orrery.cli.inventory",
+    doc = "orrery.cli.doc",
+    vault = "orrery.cli.vault",
+    attach = "orrery.cli.attach",
+    ["ssh-check"] = "orrery.cli.ssh_check",
+    version = "orrery.cli.version",
+    help = false,
 }
-local NAMES = { "run", "exec", "attach", "ssh-check", "version", "help" }
+local NAMES = { "run", "play", "exec", "inventory", "doc", "vault", "attach", "ssh-check", "version", "help" }
 
 ---@type orrery.cli.Option[] may stand before and after the name of a subcommand
 local COMMON = {
@@ -45,7 +54,7 @@ local function unknown_command(word)
     local near = #word <= 64 and options.nearest(word, NAMES)
     local hint = near and (" (did you mean '%s'?)"):format(near) or ""
     if not near and word:match("%.lua$") then
-        hint = (" (did you mean 'orrery run %s'?)"):format(word)
+        hint = (" (did you mean 'orrery run %s', or 'orrery play %s'?)"):format(word, word)
     end
     args.fail(nil, ("unknown command '%s'%s"):format(word, hint))
 end
@@ -66,16 +75,31 @@ local function known_to(command)
     return known
 end
 
+-- The words that are no options.
+local function operands(command, name, opts, argv, at)
+    local known = known_to(command)
+    at = args.read(argv, at, known, opts, name)
+    if not command.operand or not argv[at] or argv[at - 1] == "--" then return args.rest(argv, at) end
+    local first = argv[at]
+    at = args.read(argv, at + 1, known, opts, name)
+    if argv[at] and argv[at - 1] ~= "--" then
+        args.fail(name, ("unexpected '%s': what %s is given stands behind '--'"):format(argv[at], command.operand))
+    end
+    local words = args.rest(argv, at)
+    table.insert(words, 1, first)
+    return words
+end
+
 local function run_command(name, opts, argv, at)
     if name == "help" then
         at = args.read(argv, at, COMMON, opts, name)
         return show_help(argv[at] or opts.help and name)
     end
     local command = require(COMMANDS[name]) ---@type orrery.cli.Command
-    at = args.read(argv, at, known_to(command), opts, name)
+    local words = operands(command, name, opts, argv, at)
     if opts.help then return show_help(name) end
     open_log(opts)
-    local status = command.main(opts, args.rest(argv, at), argv)
+    local status = command.main(opts, words, argv)
     if command.interruptible and require("orrery.interrupt").happened() then
         status = require("orrery.interrupt").STATUS
     end

@@ -42,6 +42,11 @@ local function file(fd)
     return { fd = fd, terminal = terminal, colour = terminal and not plain }
 end
 
+--- Is there somebody who sees it?
+---@param fd integer
+---@return boolean
+function M.is_terminal(fd) return file(fd).terminal end
+
 -- An fd that someone else made non-blocking (they share the terminal) is waited for.
 local function write_some(fd, data, from)
     while true do

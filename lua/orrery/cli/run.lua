@@ -23,23 +23,40 @@ function M.arguments(words, at, argv)
 end
 
 --- Does something at the end of a script that ends by os.exit.
----@param fn fun()
+---@param fn fun(status?: any) what os.exit is given
 function M.at_exit(fn)
     local exit = os.exit
     rawset(os, "exit", function(...)
-        fn()
+        fn(...)
         exit(...)
     end)
+end
+
+--- The end of a script that has plays: their recap, and the end of what they have opened.
+---@param err? any what the script raised
+---@return integer status 0 where there were no plays
+function M.finish_plays(err)
+    local plays = package.loaded["orrery.play.session"]
+    local run = plays and plays.running()
+    return run and run:finish(err) or 0
+end
+
+--- The same at os.exit, which has the last word about the status.
+---@param status? any
+function M.exit_plays(status)
+    local well = status == nil or status == 0 or status == true
+    M.finish_plays(not well and Error.new { code = "cancelled", message = "the script called os.exit" } or nil)
 end
 
 -- What a script that was interrupted raises says no more than that, mostly.
 local function report(ok, err)
     local interrupt = require "orrery.interrupt"
     if interrupt.happened() then
-        interrupt.settle()
         io.stdout:flush()
         io.stderr:write("orrery: ", require("orrery.cli.output").printable(interrupt.report(), 2), "\n")
     end
+    local plays = package.loaded["orrery.play.session"]
+    if plays and plays.is_stop(err) then return end
     if not ok and not (interrupt.happened() and Error.from(err).code == "interrupted") then
         require("orrery.cli").report(Error.from(err))
     end
@@ -60,9 +77,13 @@ function M.program(opts, fn)
     end
     require("orrery.interrupt").install()
     -- No traceback of ours: what the script raised has its own, and its syntax needs none.
+    M.at_exit(M.exit_plays)
     local ok, err = pcall(fn)
+    if require("orrery.interrupt").happened() then require("orrery.interrupt").settle() end
+    local status = M.finish_plays(not ok and err or nil)
     report(ok, err)
-    return ok and not failed and 0 or 1
+    if failed or not ok and status == 0 then status = 1 end
+    return status
 end
 
 -- Those that are attached hear of the end of this, rather than of that of each context.

@@ -14,13 +14,18 @@ M.list = {
     { name = "no-cache" },
 }
 
---- The options of a subcommand: these, and its own.
+--- The options of a subcommand: these, and its own. Where both have a letter, it is the subcommand's.
 ---@param own orrery.cli.Option[]
 ---@return orrery.cli.Option[]
 function M.with(own)
-    local all = {}
-    for _, list in ipairs { own, M.list } do
-        for _, option in ipairs(list) do all[#all + 1] = option end
+    local all, letters = {}, {}
+    for _, option in ipairs(own) do
+        all[#all + 1] = option
+        if option.short then letters[option.short] = true end
+    end
+    for _, option in ipairs(M.list) do
+        all[#all + 1] = letters[option.short or ""] and { name = option.name, value = option.value, many = option.many }
+            or option
     end
     return all
 end

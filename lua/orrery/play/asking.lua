@@ -16,41 +16,18 @@ local FACTS = "orrery.play.facts"
 
 -- Events ------------------------------------------------------------------------------------------
 
--- Handlers of steps that have begun to change something, and whose end is not heard of yet.
-local function note_change(h, event)
-    local begun = h.state.begun
-    if event.event == "step_change" then
-        begun[event.step] = event.notify
-        return true
-    end
-    if event.event == "step_end" then
-        begun[event.step] = nil
-        if event.notify then h.notify(event.notify) end
-    end
-end
-
 ---@param h orrery.play.Host
 ---@param list? table[]
 function M.deliver(h, list)
-    for _, event in ipairs(list or {}) do
-        if not note_change(h, event) then h.emit(event) end
-    end
-end
-
--- The target is lost, and with it the end of what it was doing.
-local function owe_begun(h)
-    for step, names in pairs(h.state.begun) do
-        h.state.begun[step] = nil
-        h.notify(names)
-    end
+    for _, event in ipairs(list or {}) do h.sink(event) end
 end
 
 -- One receiver for each context that a host works in, as long as the host lives.
 local function inbox_of(h, ctx)
-    local inbox = h.state.inboxes[ctx.id]
+    local inbox = h.inboxes[ctx.id]
     if not inbox then
         inbox = receiver.receiver()
-        h.state.inboxes[ctx.id] = inbox
+        h.inboxes[ctx.id] = inbox
     end
     return inbox
 end
@@ -71,19 +48,34 @@ local function enter(bundle, request)
     return require("orrery.play.target").run(request)
 end
 
+-- Facts that are spoken of, as far as that can be seen.
+local function add_facts(names, literals)
+    names[#names + 1] = FACTS
+    names[#names + 1] = FACTS .. ".machine"
+    for _, group in ipairs(require(FACTS).names()) do
+        if literals[group] then names[#names + 1] = FACTS .. "." .. group end
+    end
+end
+
+local function add_module(names, request, name)
+    local own = request.own and request.own[name]
+    if type(own) ~= "table" then names[#names + 1] = own or resource.BUILT_IN .. name end
+end
+
 -- Modules that the request will require, as far as that can be seen.
 local function needed(request, literals)
     local names = { TARGET }
-    local facts = literals and literals.facts
     for _, each in ipairs(request.steps or {}) do
-        if not each.definition then names[#names + 1] = each.module or resource.BUILT_IN .. each[1] end
-        facts = facts or type(each.options.when) == "function" or nil
+        add_module(names, request, each[1])
+        local when = each.options.when
+        if type(when) == "function" and debug.getinfo(when, "u").nparams > 1 then
+            add_facts(names, sources.literals(when))
+        end
     end
     for name in pairs(literals or {}) do
-        local definition = name:match "^[%a_][%w_]*$" and resource.find(name)
-        if definition then names[#names + 1] = resource.module_of(definition) end
+        if name:match "^[%a_][%w_]*$" and resource.find(name) then add_module(names, request, name) end
     end
-    if facts and resource.module_exists(FACTS) then names[#names + 1] = FACTS end
+    if literals and literals.facts then add_facts(names, literals) end
     return names
 end
 
@@ -114,30 +106,40 @@ end
 local function answered(h, ctx, opts, ok, response, ...)
     if ok then
         M.deliver(h, response.events)
-        h.state.begun = {}
-        if opts.on_response then opts.on_response(response) end
         if not response.error then return response, ... end
     end
-    owe_begun(h)
     local err = context.locate(ctx, Error.from(ok and response.error or response))
     err.at = err.at or opts.at
     if ok then err.results = response.results end
     error(err, 0)
 end
 
---- Asks a context to do something, and handles what it tells meanwhile.
+-- Settings that a target has to know.
+local function settings_of(h)
+    local settings = h.settings
+    return {
+        check = settings.check or nil, diff = settings.diff or nil,
+        tags = settings.tags, skip_tags = settings.skip_tags,
+    }
+end
+
+--- Asks a host's context to do something, and handles what it tells meanwhile.
 ---@param h orrery.play.Host
----@param ctx orrery.Context
 ---@param request orrery.play.Request
----@param opts { at?: string, gathered: orrery.play.Gathered, literals?: table<string, true>, on_response?: function }
+---@param opts { at?: string, gathered: orrery.play.Gathered, literals?: table<string, true> }
 ---@return orrery.play.Response
 ---@return any ... what a batch has returned
 ---Raises what went wrong, with the place in it.
-function M.ask(h, ctx, request, opts)
-    local ticket, over = sources.open(ctx, opts.gathered)
+function M.ask(h, request, opts)
+    local ctx = h.ctx
+    local ticket, over = sources.open(ctx, opts.gathered, function(step, done, size)
+        h.sink {
+            event = "step_progress", play = h.play or nil, host = h.name, step = step, done = done, total = size,
+        }
+    end)
     request.files, request.ticket = opts.gathered.files, ticket
-    request.settings = { check = h.check or nil, diff = h.settings.diff or nil }
-    request.common = { host = h.name, handler = h.state.handler or nil }
+    request.settings, request.tags = settings_of(h), h.tags or nil
+    request.common = { host = h.name, play = h.play or nil }
     local answer = pack(pcall(call, h, ctx, request, opts.literals))
     over()
     return answered(h, ctx, opts, unpack(answer, 1, answer.n))

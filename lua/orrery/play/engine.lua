@@ -5,6 +5,7 @@
 local env = require "orrery.play.env"
 local Error = require "orrery.error"
 local sched = require "orrery.sched"
+local tags = require "orrery.play.tags"
 
 local M = {}
 
@@ -14,6 +15,8 @@ local MOST_DIFF = 256 * 1024 -- bytes of a text in a diff; more says nothing to 
 ---@class orrery.play.Settings what a run is like
 ---@field check? boolean
 ---@field diff? boolean
+---@field tags? string[]
+---@field skip_tags? string[]
 
 ---@class orrery.play.Result what a step has done. Fields of the resource's own stand beside these
 ---@field changed boolean in check mode: whether it would have
@@ -48,6 +51,15 @@ local function reveal(value)
     return copy
 end
 
+local function options_of(step)
+    local options = {}
+    for name, value in pairs(step.options) do
+        local option = step.definition.options[name]
+        if option and option.sealed then options[name] = value else options[name] = reveal(value) end
+    end
+    return options
+end
+
 -- What a person can read of a diff.
 local function presentable(diff, settings)
     if type(diff) ~= "table" then return nil end
@@ -75,7 +87,7 @@ local function try(step, settings)
     if step.modifiers.check_mode ~= nil then check = step.modifiers.check_mode end
     local e, finish = env.new(step, { check = check or false, diff = settings.diff or false })
     local ok, result = xpcall(function()
-        local options = reveal(step.options)
+        local options = options_of(step)
         local plan, out = definition.check(options, e)
         local result = merge({}, out)
         if plan and not check then
@@ -86,7 +98,7 @@ local function try(step, settings)
         if result.changed == nil then result.changed = plan ~= nil and not (check and plan.unknown) end
         result.unknown = plan and check and plan.unknown or nil
         result.message = result.message or plan and plan.message
-        result.diff = presentable(plan and plan.diff, settings)
+        result.diff = M.scrub(presentable(plan and plan.diff, settings))
         return result
     end, Error.handler)
     finish()
@@ -105,13 +117,21 @@ local function asked(value, ...)
     return value
 end
 
+-- Facts cost something: only a function that takes them gets them.
+local function condition_holds(step)
+    local when = step.modifiers.when
+    if type(when) ~= "function" then return when end
+    local info = debug.getinfo(when, "u")
+    return when(step.results, (info.isvararg or info.nparams > 1) and step.facts() or nil)
+end
+
 -- What the script says of a result that there is, or of a failure that has one.
 local function judge(step, ok, result)
     local m = step.modifiers
     local known = result
     if not ok then
-        known = merge({ changed = false, failed = true, error = result }, type(result.result) == "table" and result.result
-            or nil)
+        known = { changed = false, failed = true, error = result }
+        merge(known, type(result.result) == "table" and result.result or nil)
     end
     if m.failed_when ~= nil then
         local failed = asked(m.failed_when, known)
@@ -204,10 +224,16 @@ local function skip(step, why)
     return result
 end
 
--- Why it does not run; nil: it does.
-local function unwanted(step)
+local function set_or_nil(list) return list and tags.set(list) or nil end
+
+-- Why the run does not want this step; nil: it does.
+local function unwanted(step, settings)
     if step.skip then return step.skip end
-    if step.modifiers.when ~= nil and not asked(step.modifiers.when, step.results, step.facts) then
+    local all = tags.set(step.modifiers.tags, step.tags)
+    if not tags.wanted(set_or_nil(settings.tags), set_or_nil(settings.skip_tags), all) then
+        return "its tags were not asked for"
+    end
+    if step.modifiers.when ~= nil and not condition_holds(step) then
         return "its condition does not hold"
     end
 end
@@ -239,16 +265,15 @@ function M.perform(step, settings)
     step.scrub = M.scrub
     step.begin_change = function()
         if not step.modifiers.notify then return end
-        -- What is changed from now on is owed to handlers, also where the end of this step is not heard of.
-        step.events:emit { event = "step_change", step = step.id, notify = step.modifiers.notify }
+        -- Who hears of its beginning, and not of its end, takes it for granted that it has changed something.
         step.events:flush()
     end
     step.events:emit {
         event = "step_start", step = step.id, name = step.title, resource = step.definition.name, at = step.at,
-        nth = step.nth,
+        notify = step.modifiers.notify,
     }
     local started = sched.now()
-    local wanted, why = pcall(unwanted, step)
+    local wanted, why = pcall(unwanted, step, settings)
     if not wanted then return fail(step, Error.from(why), 0, 1) end
     if why then return skip(step, why) end
     local ok, result, n = attempts(step, settings)

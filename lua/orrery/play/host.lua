@@ -3,10 +3,10 @@
 --     local h = play.host(orrery.ssh "web1")
 --     h:file { path = "/srv/app", state = "directory", mode = "755" }
 --
--- It works without a play. The runner of plays makes it with what a play knows: see `new`.
+-- It works without a play. The runner of plays gives it a conductor, who decides whether, where and how often a step is
+-- performed.
 
 local asking = require "orrery.play.asking"
-local context = require "orrery.context"
 local engine = require "orrery.play.engine"
 local Error = require "orrery.error"
 local resource = require "orrery.play.resource"
@@ -16,95 +16,53 @@ local steps = require "orrery.play.step"
 local M = {}
 
 ---@class orrery.play.Host
+---@field ctx orrery.Context where steps are performed
 ---@field name string
 ---@field vars table the host's variables
 ---@field facts table what is known of it; a group is found out when it is first asked for
 ---@field check boolean nothing is to be changed
 ---@field settings orrery.play.Settings
----@field context fun(as: any): orrery.Context opens it when it is first needed
----@field emit fun(event: table)
----@field notify fun(names: string[])
----@field gate orrery.play.Gate|false what decides which steps run
----@field acting any as whom steps are done; nil: as the play says
----@field state table what it shares with those that are made of it
+---@field sink fun(event: table)
+---@field conductor orrery.play.Conductor|false
+---@field scope { prefix: string, count: integer } for the ids of steps
+---@field tags string[]|false which all steps have
 local Host = {}
 M.Host = Host
 
 -- Steps -------------------------------------------------------------------------------------------
 
 --- The id of the next step: where in the script it is, by the order in which a host comes to it.
+---@param h orrery.play.Host
 ---@return string
-function Host:next_id()
-    local state = self.state
-    state.count = state.count + 1
-    return state.prefix .. state.count
+function M.next_id(h)
+    local scope = h.scope
+    scope.count = scope.count + 1
+    return scope.prefix .. scope.count
 end
 
---- All tags of a step.
----@param more? string|string[]
----@return table<string, true>
-function Host:all_tags(more)
-    local all = {}
-    for tag in pairs(self.state.tags) do all[tag] = true end
-    for _, tag in ipairs(type(more) == "table" and more or { more }) do all[tag] = true end
-    return all
+---@class orrery.play.StepCall what the runner of plays gets to know of a step that is to be performed
+---@field id string
+---@field resource string
+---@field title? string
+---@field modifiers table
+---@field options? table of the resource
+---@field how? "task"|"batch" it holds steps
+---@field at? string
+
+--- Performs a step, or whatever the runner of plays does in its stead: it decides whether, where and how often.
+---@param h orrery.play.Host
+---@param info orrery.play.StepCall
+---@param perform fun(): any
+---@return any ... what perform returns
+function M.conduct(h, info, perform)
+    local conductor = h.conductor
+    if not conductor then return perform() end
+    return conductor:step(h, info, perform)
 end
 
-local REASONS = {
-    start = "before the step to start at", tags = "its tags were not asked for", step = "not confirmed",
-}
-
---- Asks the play whether a step is to run.
----@param info { id: string, name: string, resource?: string, tags: table<string, true> }
----@param holds? boolean it holds others
----@return string? why it does not
----@return integer? nth how many steps of its name there were
-function Host:skips(info, holds)
-    if not self.gate then return nil end
-    info.host = self.name
-    local why = self.gate:skips(info, holds)
-    return why and (REASONS[why] or why), self.gate:count(info.name)
-end
-
-local function entry(made, given, nth, skip)
-    local definition = made.definition
-    local module = resource.module_of(definition)
-    return {
-        definition.name, options = skip and { title = made.title } or given, at = made.at, nth = nth, skip = skip,
-        module = module ~= resource.BUILT_IN .. definition.name and module or nil,
-        definition = not module and definition or nil,
-    }
-end
-
-local function info_of(h, made, id)
-    return { id = id, name = made.title, resource = made.definition.name, tags = h:all_tags(made.modifiers.tags) }
-end
-
--- Emits what a target would, for a step that does not get there.
-local function pass_over(h, made, id, why, nth)
-    local common = { step = id, name = made.title, resource = made.definition.name, host = h.name }
-    local function say(event)
-        for key, value in pairs(common) do event[key] = value end
-        event.handler = h.state.handler or nil
-        h.emit(event)
-    end
-    say { event = "step_start", at = made.at, nth = nth }
-    say { event = "step_end", status = "skipped", message = why, seconds = 0 }
-    return {
-        changed = false, skipped = true, message = why, seconds = 0, resource = made.definition.name, name = made.title,
-    }
-end
-
--- Where a step is to be done.
-local function place_of(h, modifiers)
-    local where, user = modifiers.delegate_to, modifiers.as
-    if user == nil then user = h.acting end
-    if where == nil then return h.context(user) end
-    if getmetatable(where) == context.Context then return where end
-    if not h.session then
-        Error.raise { code = "option", at = Error.at(), message = "delegate_to: outside of a play, give it a context" }
-    end
-    return h.session.connections:as(tostring(where), user)
+local function info_of(step, id)
+    step.id, step.resource = id, step.definition.name
+    return step
 end
 
 -- The variables that templates of these steps name.
@@ -119,27 +77,49 @@ local function vars_for(h, gathered, wanted)
     return some and vars or nil
 end
 
-local function send_one(h, made, given, id, nth)
-    local gathered = sources.gather()
-    sources.add_step(gathered, made, made.at)
-    local response = asking.ask(h, place_of(h, made.modifiers), {
-        id = id, single = true, steps = { entry(made, given, nth) },
-        vars = vars_for(h, gathered, made.definition.vars),
-    }, { at = made.at, gathered = gathered })
-    return response.results[1]
+local function entry(step, given)
+    return { step.definition.name, options = given, at = step.at }
 end
 
--- What is to be done once in a play is done by the host that comes first.
-local function send_once(h, made, given, id, nth)
-    if not h.session then return send_one(h, made, given, id, nth) end
-    local key = ("%s\0%s"):format(h.owner and h.owner.name or "", made.title)
-    local result, mine = h.session.once:run(key, function() return send_one(h, made, given, id, nth) end)
-    if mine then
-        h.session:note { event = "once", play = h.play or nil, name = made.title }
-        return result
+-- Where the target finds a resource of the user's: in a module, or in the request.
+local function add_own(own, definition)
+    local module = resource.module_of(definition)
+    if module == resource.BUILT_IN .. definition.name then return own end
+    own = own or {}
+    own[definition.name] = module or definition
+    return own
+end
+
+local ELSEWHERE = { "as", "delegate_to" }
+
+-- Without a conductor, the host itself goes where a step is to be done.
+local function place_of(h, modifiers)
+    if h.conductor then return h end
+    for _, key in ipairs(ELSEWHERE) do
+        local value = modifiers[key]
+        if key == "as" and value ~= nil then return h:as(value) end
+        if value ~= nil then
+            local ctx = type(value) == "table" and (value.ctx or value) or nil
+            if ctx and ctx.id then return setmetatable({ ctx = ctx }, { __index = h }) end
+            local message = "delegate_to: outside of a play, give it a context"
+            Error.raise { code = "option", at = Error.at(), message = message }
+        end
     end
-    pass_over(h, made, id, "done once for all hosts", nth)
-    return result
+    return h
+end
+
+local function send_one(h, step, given)
+    if resource.is_here(step.definition, step.options) then
+        return require("orrery.play.here").perform(place_of(h, step.modifiers), step)
+    end
+    local gathered = sources.gather()
+    sources.add_step(gathered, step, step.at)
+    h = place_of(h, step.modifiers)
+    local response = asking.ask(h, {
+        id = step.id, single = true, steps = { entry(step, given) }, own = add_own(nil, step.definition),
+        vars = vars_for(h, gathered, step.definition.vars),
+    }, { at = step.at, gathered = gathered })
+    return response.results[1]
 end
 
 --- Does one step.
@@ -148,150 +128,139 @@ end
 ---@param at? string
 ---@return orrery.play.Result
 function Host:one(definition, given, at)
-    local made = steps.make(definition, given, at)
-    local id = self:next_id()
-    local why, nth = self:skips(info_of(self, made, id))
-    if made.modifiers.when == false then why = "its condition does not hold" end
-    if why then return pass_over(self, made, id, why, nth) end
-    return (made.modifiers.run_once and send_once or send_one)(self, made, given, id, nth)
+    local step = steps.make(definition, given, at)
+    return M.conduct(self, info_of(step, M.next_id(self)), function() return send_one(self, step, given) end)
 end
 
 -- Lists -------------------------------------------------------------------------------------------
 
-local SINGLE = { "delegate_to", "run_once" }
+local NOT_IN_LISTS = { "as", "delegate_to", "run_once" }
 
-local function made_list(list, at)
-    local all = {}
-    for i, each in ipairs(list) do
-        local definition, given = steps.entry(each, at)
-        local made = steps.make(definition, given, at)
-        for _, key in ipairs(SINGLE) do
-            if made.modifiers[key] ~= nil then
-                local message = ("%s: option '%s' has no place in a list"):format(definition.name, key)
-                Error.raise { code = "option", at = at, message = message }
-            end
-        end
-        all[i] = { made = made, given = given, as = made.modifiers.as }
+local function refuse_in_list(step, at)
+    if resource.is_here(step.definition, step.options) then
+        local message = ("%s: has no place in a list, since it is done at the controller"):format(step.definition.name)
+        Error.raise { code = "option", at = at, message = message }
     end
-    return all
-end
-
--- As many as can be done as the same user.
-local function take_group(all, from)
-    local group = {}
-    for i = from, #all do
-        if i > from and all[i].as ~= all[from].as then break end
-        group[#group + 1] = all[i]
-    end
-    return group
-end
-
-local function send_group(h, group, id, results, at)
-    local gathered, entries, some, wants_vars = sources.gather(), {}, false, false
-    for i, each in ipairs(group) do
-        local skip, nth = h:skips(info_of(h, each.made, ("%s.%d"):format(id, #results + i)))
-        entries[i] = entry(each.made, each.given, nth, skip)
-        if not entries[i].skip then
-            some = true
-            sources.add_step(gathered, each.made, at)
-            wants_vars = wants_vars or each.made.definition.vars
+    for _, key in ipairs(NOT_IN_LISTS) do
+        if step.modifiers[key] ~= nil then
+            local text = "%s: option '%s' has no place in a list: use h:as(user):apply, or a step of its own"
+            Error.raise { code = "option", at = at, message = text:format(step.definition.name, key) }
         end
     end
-    if not some then
-        for i, each in ipairs(group) do
-            local step_id = ("%s.%d"):format(id, #results + 1)
-            results[#results + 1] = pass_over(h, each.made, step_id, entries[i].skip, entries[i].nth)
-        end
-        return
-    end
-    local response = asking.ask(h, place_of(h, group[1].made.modifiers), {
-        id = id, steps = entries, first = #results, results = results, vars = vars_for(h, gathered, wants_vars),
-    }, { at = at, gathered = gathered })
-    for _, result in ipairs(response.results) do results[#results + 1] = result end
 end
 
---- Brings a list of resources about, in one message (one for each user that is named by `as`). It ends at the first
---- that fails.
+--- Brings a list of resources about, in one message. It ends at the first that fails.
 ---@param list table[] `{ "file", path = ... }`; `when` of each gets the results so far, and facts
 ---@return orrery.play.Result[]
 ---Raises what went wrong; `results` of the error has those of the steps before.
 function Host:apply(list)
     local at = Error.at()
     if type(list) ~= "table" then Error.raise { code = "argument", at = at, message = "h:apply takes a list" } end
-    local all, results, id = made_list(list, at), {}, self:next_id()
-    while #results < #all do send_group(self, take_group(all, #results + 1), id, results, at) end
-    return results
+    if #list == 0 then return {} end
+    local id, infos, entries, own = M.next_id(self), {}, {}, nil
+    for i, each in ipairs(list) do
+        local name, given = steps.entry(each, at)
+        local definition = resource.find(name) or resource.unknown(name, at)
+        local step = steps.make(definition, given, at)
+        refuse_in_list(step, at)
+        own = add_own(own, definition)
+        infos[i], entries[i] = info_of(step, ("%s.%d"):format(id, i)), entry(step, given)
+    end
+    if self.conductor then self.conductor:list(self, infos, entries) end
+    local gathered, wants_vars = sources.gather(), false
+    for i, step in ipairs(infos) do
+        if not entries[i].skip then
+            sources.add_step(gathered, step, at)
+            wants_vars = wants_vars or step.definition.vars
+        end
+    end
+    return asking.ask(self, {
+        id = id, steps = entries, own = own, vars = vars_for(self, gathered, wants_vars),
+    }, { at = at, gathered = gathered }).results
 end
 
 -- Batches -----------------------------------------------------------------------------------------
 
 local function drop_response(_, ...) return ... end
 
-local function takes_files(literals)
+-- The resources that a function names, as it seems: a word that is one by chance does no harm.
+local function resources_in(literals)
+    local own, takes_files = nil, false
     for name in pairs(literals) do
         local definition = name:match "^[%a_][%w_]*$" and resource.find(name)
+        if definition then own = add_own(own, definition) end
         for _, option in pairs(definition and definition.options or {}) do
-            if option.type == "source" then return true end
+            takes_files = takes_files or option.type == "source"
         end
     end
-    return false
-end
-
--- The gate goes along, so that steps are chosen there as they would be here; and comes back as it is then.
-local function gate_for(h)
-    local gate = h.gate
-    if not gate then return nil end
-    return { only = gate.only, skip = gate.skip, start = gate.start, seen = gate.seen }
-end
-
-local function take_gate(h)
-    return function(response)
-        if h.gate and response.gate then h.gate.start, h.gate.seen = response.gate.start, response.gate.seen end
-    end
+    return own, takes_files
 end
 
 --- Runs a function on the target, as a whole and in one message. It gets an `h` with the same methods.
----@param opts { files?: string[], as?: any, name?: string }|function files of the controller that it may use beside
----those that it names literally
+---@param opts { files?: string[], name?: string }|function `files` of the controller that it may use beside those
+---that it names literally
 ---@param fn? fun(h: orrery.play.TargetHost): any
 ---@return any ... what it returns
 ---Raises what it raises.
 function Host:batch(opts, fn)
     local at = Error.at()
     if type(opts) == "function" then opts, fn = {}, opts end
-    if type(fn) ~= "function" then
+    if type(opts) ~= "table" or type(fn) ~= "function" then
         Error.raise { code = "argument", at = at, message = "h:batch takes a function, which runs on the target" }
     end
-    local id, name = self:next_id(), opts.name or "batch"
-    if self.gate and self.gate.confirm then
-        local why, nth = self:skips({ id = id, name = name, tags = self:all_tags() }, true)
-        if why then
-            pass_over(self, { definition = { name = "batch" }, title = name, at = at }, id, why, nth)
-            return nil
-        end
-    end
-    local literals, gathered = sources.literals(fn), sources.gather()
-    sources.add_batch(gathered, literals, opts.files, takes_files(literals))
-    return drop_response(asking.ask(self, place_of(self, opts), {
-        id = id, batch = fn, vars = self.vars, gate = gate_for(self), tags = self:all_tags(),
-    }, { at = at, gathered = gathered, literals = literals, on_response = take_gate(self) }))
+    local info = {
+        id = M.next_id(self), resource = "batch", title = opts.name or "batch", modifiers = {}, how = "batch", at = at,
+    }
+    return M.conduct(self, info, function()
+        local literals, gathered = sources.literals(fn), sources.gather()
+        local own, takes_files = resources_in(literals)
+        sources.add_batch(gathered, literals, opts.files, takes_files)
+        return drop_response(asking.ask(self, { id = info.id, batch = fn, own = own, vars = self.vars }, {
+            at = at, gathered = gathered, literals = literals,
+        }))
+    end)
 end
 
 -- Other methods -----------------------------------------------------------------------------------
+
+--- What is known of where a host's steps are performed.
+---@param h { ctx: orrery.Context }
+---@return orrery.Facts
+function M.facts(h)
+    return require("orrery.play.facts").of(function() return h.ctx end)
+end
+
+-- Users of a context of the script's are reached by sudo, or by the launcher that is named.
+local function become(h, user)
+    local who = type(user) == "table" and user or { user = tostring(user) }
+    local key = ("%d\0%s\0%s"):format(h.ctx.id, who.method or "sudo", who.user or "root")
+    if not h.others[key] then
+        local opts = {}
+        for name, value in pairs(who) do
+            if name ~= "user" and name ~= "method" then opts[name] = value end
+        end
+        h.others[key] = h.ctx[who.method or "sudo"](h.ctx, who.user or "root", opts)
+    end
+    return h.others[key]
+end
 
 --- The same host, whose steps are done as another user.
 ---@param user any a name, or { user =, method = }
 ---@return orrery.play.Host
 function Host:as(user)
-    local other = {}
-    for key, value in pairs(self) do other[key] = value end
-    other.acting, other.facts = user, nil
-    return setmetatable(other, getmetatable(self))
+    local conductor = self.conductor
+    local ctx = conductor and conductor.session.connections:as(self.name, user) or become(self, user)
+    local other = { ctx = ctx }
+    other.facts = M.facts(other)
+    return setmetatable(other, { __index = self }) -- all else is the host's, also what changes: its scope
 end
 
 local function say(level)
     return function(self, text)
-        self.emit { event = "message", host = self.name, level = level, text = engine.scrub(tostring(text)) }
+        self.sink {
+            event = "message", play = self.play or nil, host = self.name, level = level,
+            text = engine.scrub(tostring(text)),
+        }
     end
 end
 
@@ -308,103 +277,55 @@ function Host:run(argv, opts) return self:command(require("orrery.play.commands"
 ---@param fn function|string
 ---@param ... any
 ---@return any ...
-function Host:call(fn, ...) return self.context(self.acting):call(fn, ...) end
+function Host:call(fn, ...) return self.ctx:call(fn, ...) end
 
+--- Copies a file from here to the target, as a step.
+---@param from string
+---@param to string
+---@param opts? table as for ctx:put
+---@return orrery.play.Result result with changed, sent, size, hash
 function Host:put(from, to, opts) return require("orrery.play.transfers").put(self, from, to, opts) end
 
+--- Copies a file from the target to here, as a step.
 function Host:get(from, to, opts) return require("orrery.play.transfers").get(self, from, to, opts) end
-
---- A step that is made of others: they share its tags and what else is said of it.
----@param name string
----@param opts? orrery.play.TaskOptions
----@param fn fun(h: orrery.play.Host): any
----@return orrery.play.Result result changed: whether one of them has
----@return any ... what fn returns
-function Host:task(name, opts, fn) return require("orrery.play.tasks").run(self, name, opts, fn) end
-
---- Runs the handlers that are owed by now.
-function Host:flush_handlers() self.flush() end
-
-local function remote_facts(h)
-    return setmetatable({}, {
-        __index = function(known, key)
-            local value = h.context(h.acting):call("orrery.play.facts.get", key)
-            rawset(known, key, value)
-            return value
-        end,
-    })
-end
 
 local function index(h, key)
     if Host[key] ~= nil then return Host[key] end
     if key == "facts" then
-        h.facts = remote_facts(h)
+        h.facts = M.facts(h)
         return h.facts
     end
-    if key == "ctx" then return h.context(h.acting) end
-    if key == "acting" or key == "session" or key == "owner" or key == "play" then return nil end
     local definition = resource.find(key)
     if not definition then resource.unknown(key) end
-    return function(self, given, ...)
-        if type(given) ~= "table" then given = { given, ... } end
-        return self:one(definition, given, Error.at())
-    end
+    return function(self, ...) return Host.one(self, definition, steps.given(...), Error.at()) end
 end
 
 local MT = { __index = index }
 
-local function nothing() end
-
--- A context of the script's, without a play; other users are reached by sudo from it.
-local function opener(ctx)
-    local others = {}
-    return function(as)
-        if as == nil then return ctx end
-        local become = type(as) == "table" and as or { user = tostring(as) }
-        local key = ("%s\0%s"):format(become.method or "sudo", become.user or "root")
-        local opts = {}
-        for name, value in pairs(become) do
-            if name ~= "user" and name ~= "method" then opts[name] = value end
-        end
-        others[key] = others[key] or ctx[become.method or "sudo"](ctx, become.user or "root", opts)
-        return others[key]
-    end
-end
-
----@class orrery.play.HostFields what a play knows of a host
----@field name? string
+---@class orrery.play.HostOptions
+---@field name? string default: the context's
 ---@field vars? table
 ---@field settings? orrery.play.Settings
----@field context? fun(as: any): orrery.Context
----@field emit? fun(event: table) gets every event; must not raise
----@field sink? fun(event: table) the same
----@field notify? fun(names: string[])
----@field flush? fun()
----@field gate? orrery.play.Gate
----@field tags? table<string, true>
----@field play? integer
----@field session? orrery.play.Session
----@field owner? table the play
+---@field sink? fun(event: table) gets every event; must not raise
+---@field play? integer for events
+---@field conductor? orrery.play.Conductor who decides about steps
+---@field tags? string[] which all steps have
+---@field reopen? fun(): orrery.Context connects again, for `reboot`
 
---- Makes a host: out of a context, or of what a play knows.
----@param ctx orrery.Context|orrery.play.HostFields
----@param fields? orrery.play.HostFields beside a context
+local function ignore() end
+
+--- Makes a host out of a context.
+---@param ctx orrery.Context
+---@param opts? orrery.play.HostOptions
 ---@return orrery.play.Host
-function M.new(ctx, fields)
-    if getmetatable(ctx) == context.Context then
-        local all = { name = ctx.name, context = opener(ctx) }
-        for key, value in pairs(fields or {}) do all[key] = value end
-        fields = all
-    else
-        fields = ctx
-    end
-    local settings = fields.settings or {}
+function M.new(ctx, opts)
+    opts = opts or {}
+    local settings = opts.settings or {}
     return setmetatable({
-        name = fields.name, vars = fields.vars or {}, settings = settings, check = settings.check or false,
-        context = fields.context, emit = fields.emit or fields.sink or nothing, notify = fields.notify or nothing,
-        flush = fields.flush or nothing, gate = fields.gate or false, play = fields.play, session = fields.session,
-        owner = fields.owner,
-        state = { prefix = "", count = 0, tags = fields.tags or {}, begun = {}, inboxes = {}, handler = false },
+        ctx = ctx, name = opts.name or ctx.name, vars = opts.vars or {}, settings = settings,
+        check = settings.check or false, sink = opts.sink or ignore, play = opts.play or false,
+        conductor = opts.conductor or false, tags = opts.tags or false, scope = { prefix = "", count = 0 },
+        inboxes = {}, others = {}, reopen = opts.reopen or false,
     }, MT)
 end
 

@@ -19,11 +19,14 @@ local M = {}
 ---@field type? orrery.play.OptionType|orrery.play.OptionType[] "any" where it is missing
 ---@field enum? any[] the values allowed
 ---@field of? orrery.play.Option|orrery.play.OptionType of a list, or of the values of a map, what each must be
+---@field single? boolean of a list: what is none is taken for a list of one
 ---@field required? boolean
 ---@field default? any not copied
 ---@field doc? string one line
 ---@field check? fun(value: any): boolean?, string? ok, and what the value must be: "must be even"
 ---@field secret? boolean it is a secret by its nature: never shown
+---@field sealed? boolean the resource gets secrets in it as such, and reveals them itself
+---@field public? boolean everyone on the target can see it, as arguments of commands: it can hold no secret
 
 ---@alias orrery.play.Schema table<string, orrery.play.Option>
 
@@ -31,6 +34,14 @@ local M = {}
 local function is_secret(value)
     local secret = package.loaded["orrery.secret"]
     return type(secret) == "table" and secret.is ~= nil and secret.is(value)
+end
+
+local function holds_secret(value)
+    if is_secret(value) then return true end
+    for _, each in ipairs(type(value) == "table" and value or {}) do
+        if is_secret(each) then return true end
+    end
+    return false
 end
 
 local function revealed(value)
@@ -231,6 +242,12 @@ end
 
 local check_value
 
+-- The part of a value that is wrong.
+local function inner(wrong, whole)
+    if wrong == nil then return whole end
+    return wrong
+end
+
 local function check_list(value, option)
     if type(value) ~= "table" then
         if option.type == "list" and option.single then value = { value } else return nil, "must be a list" end
@@ -243,7 +260,7 @@ local function check_list(value, option)
     for i = 1, n do
         if value[i] == nil then return nil, ("must be a list, but has nothing at [%d]"):format(i) end
         local each, must, wrong = check_value(value[i], option.of or "any")
-        if must then return nil, ("[%d] %s"):format(i, must), wrong == nil and value[i] or wrong end
+        if must then return nil, ("[%d] %s"):format(i, must), inner(wrong, value[i]) end
         checked[i] = each
     end
     return checked
@@ -254,7 +271,7 @@ local function check_map(value, option)
     local checked = {}
     for key, each in pairs(value) do
         local one, must, wrong = check_value(each, option.of or "any")
-        if must then return nil, ("['%s'] %s"):format(tostring(key), must), wrong == nil and each or wrong end
+        if must then return nil, ("['%s'] %s"):format(tostring(key), must), inner(wrong, each) end
         checked[key] = one
     end
     return checked
@@ -341,6 +358,10 @@ function M.check(where, given, schema, at)
     for name, value in pairs(given) do
         local option = schema[name]
         if option == nil then unknown(where, name, names_of(schema), at) end
+        if option.public and holds_secret(value) then
+            fail(where, ("option '%s' has a secret in it, and all users of the machine can see it; stdin or env take "
+                .. "it to the command"):format(name), at)
+        end
         local converted, must, wrong = check_value(value, option)
         if must then
             if wrong == nil then wrong = value end

@@ -121,7 +121,16 @@ function M.add_step(gathered, made, at)
     end
 end
 
--- Strings that stand in a function, and in those that it makes.
+local function strings_in(value, found, depth)
+    if type(value) == "string" then found[value] = true end
+    if type(value) ~= "table" or depth > 4 then return end
+    for key, each in next, value do
+        strings_in(key, found, depth + 1)
+        strings_in(each, found, depth + 1)
+    end
+end
+
+-- Strings that stand in a function, and in those that it makes; also in the tables that it begins with.
 local function constants(fn, found)
     local util = require "jit.util"
     local function walk(f)
@@ -129,22 +138,12 @@ local function constants(fn, found)
         while true do
             local ok, value = pcall(util.funck, f, i)
             if not ok or value == nil then return end
-            if type(value) == "string" then found[value] = true end
-            if type(value) == "proto" then walk(value) end
+            if type(value) == "proto" then walk(value) else strings_in(value, found, 1) end
             i = i - 1
         end
     end
     walk(fn)
     return found
-end
-
-local function from_upvalues(value, found, depth)
-    if type(value) == "string" then found[value] = true end
-    if type(value) ~= "table" or depth > 4 then return end
-    for key, each in next, value do
-        from_upvalues(key, found, depth + 1)
-        from_upvalues(each, found, depth + 1)
-    end
 end
 
 --- Strings that a function names literally: its own, and those that it captures.
@@ -154,7 +153,7 @@ function M.literals(fn)
     local found = constants(fn, {})
     for i = 1, debug.getinfo(fn, "u").nups do
         local _, value = debug.getupvalue(fn, i)
-        from_upvalues(value, found, 1)
+        strings_in(value, found, 1)
         if type(value) == "function" then constants(value, found) end
     end
     return found
@@ -205,21 +204,25 @@ function FUNCTIONS.read(caller, ticket, name)
     return content
 end
 
-function FUNCTIONS.place(caller, ticket, name, path)
-    caller:put(M.path(allowed(caller, ticket, name)), path, { mode = 0x180 })
+function FUNCTIONS.place(caller, ticket, name, path, step)
+    local on_progress = tickets[ticket] and tickets[ticket].on_progress
+    caller:put(M.path(allowed(caller, ticket, name)), path, {
+        mode = 0x180, on_progress = on_progress and function(done, size) on_progress(step, done, size) end,
+    })
 end
 
 --- Lets a context ask for files while it does something.
 ---@param ctx orrery.Context
 ---@param gathered orrery.play.Gathered
+---@param on_progress? fun(step: string, done: integer, size: integer)
 ---@return string? ticket nil: all is there
 ---@return fun() over
-function M.open(ctx, gathered)
+function M.open(ctx, gathered, on_progress)
     if gathered.complete then return nil, function() end end
     service = service or require("orrery").service(files.SERVICE, FUNCTIONS)
     last_ticket = last_ticket + 1
     local ticket = ("%d %d"):format(ctx.id, last_ticket)
-    tickets[ticket] = { context = ctx.id, names = gathered.names }
+    tickets[ticket] = { context = ctx.id, names = gathered.names, on_progress = on_progress }
     return ticket, function() tickets[ticket] = nil end
 end
 

@@ -1,5 +1,7 @@
 --- A step as a script writes it: a resource, its options, and what every resource takes besides. Both ends use it.
 
+local naming = require "orrery.play.naming"
+local core = require "orrery.core"
 local resource = require "orrery.play.resource"
 
 local M = {}
@@ -12,43 +14,21 @@ local M = {}
 ---@field named boolean it was given a name
 ---@field at? string "file:line"
 ---@field id string "3.2"
----@field nth? integer the n-th step of this name
+---@field tags? string[] of what it stands in
 ---@field skip? string why it does not run
 ---@field events orrery.play.Events
 ---@field files orrery.play.Files
----@field facts table
+---@field facts fun(): table
 ---@field vars table
 ---@field results orrery.play.Result[] of the steps before it, for `when`
-
-local SUBJECTS = { "path", "dest", "name", "names", "url", "argv", "cmd", "user", "src" }
-local LONGEST = 60
-
-local function text_of(value)
-    if type(value) == "table" and not getmetatable(value) then
-        local words = {}
-        for i, word in ipairs(value) do words[i] = text_of(word) or "?" end
-        value = table.concat(words, " ")
-    end
-    if type(value) == "number" then value = tostring(value) end
-    if type(value) ~= "string" or value == "" then return nil end
-    value = value:match "^%s*([^\n]*)"
-    return #value > LONGEST and value:sub(1, LONGEST - 3) .. "..." or value
-end
-
-local function subject(definition, options)
-    if definition.subject then return text_of(options[definition.subject]) end
-    for _, key in ipairs(SUBJECTS) do
-        local text = definition.options[key] and text_of(options[key])
-        if text then return text end
-    end
-end
 
 -- Its name, if it has been given one: `title`, or `name` where that is no option of the resource's own.
 local function title(definition, options, modifiers)
     local name = modifiers.title or modifiers.name
-    if name then return tostring(name), true end
-    local what = not modifiers.no_log and subject(definition, options)
-    return what and ("%s %s"):format(definition.name, what) or definition.name, false
+    if name then return core.redact(tostring(name)), true end
+    if modifiers.no_log then return definition.name, false end
+    local subject = definition.subject and { path = options[definition.subject] } or options
+    return naming.of(definition.name, subject), false
 end
 
 -- What stands without a name in front: `h:command { "tar", "xzf", path }`.
@@ -74,6 +54,18 @@ local function positional(definition, given)
     return moved
 end
 
+--- What a method was called with: a table of options, or things without a name, with a table of options at the end.
+---@param ... any
+---@return table given
+function M.given(...)
+    local n, given = select("#", ...), ...
+    if n == 1 and type(given) == "table" or n == 0 then return given or {} end
+    given = { ... }
+    local named = n > 1 and type(given[n]) == "table" and table.remove(given, n)
+    for key, value in pairs(named or {}) do given[key] = value end
+    return given
+end
+
 --- The step for a resource and what was given.
 ---@param definition orrery.play.Resource
 ---@param given table left alone
@@ -95,17 +87,16 @@ end
 --- An entry of a list: `{ "file", path = ... }`.
 ---@param each table
 ---@param at? string
----@return orrery.play.Resource
+---@return string name of the resource
 ---@return table given
----Raises "option", "argument".
+---Raises "option".
 function M.entry(each, at)
-    local name = type(each) == "table" and each[1]
-    local definition = type(name) == "string" and resource.find(name) or resource.unknown(name, at)
-    local given = {}
+    local name, given = type(each) == "table" and each[1], {}
+    if type(name) ~= "string" then resource.unknown(name, at) end
     for key, value in pairs(each) do
         if type(key) ~= "number" then given[key] = value elseif key > 1 then given[key - 1] = value end
     end
-    return definition, given
+    return name, given
 end
 
 return M

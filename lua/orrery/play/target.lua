@@ -17,53 +17,31 @@ resource.on_target = core.parent() ~= nil
 
 ---@class orrery.play.Entry a step on its way
 ---@field [1] string the resource
----@field definition? orrery.play.Resource one that is in no module
----@field module? string one of the user's
 ---@field options table as they were given
 ---@field at? string
----@field nth? integer
 ---@field skip? string why it is not to run
 
 ---@class orrery.play.Request
 ---@field id string of the step, or what the ids of its steps begin with
 ---@field single? boolean the one step has the id itself
----@field first? integer how many steps of this list there were before
 ---@field steps? orrery.play.Entry[]
+---@field own? table<string, string|orrery.play.Resource> resources of the user's: their modules, or themselves
 ---@field batch? fun(h: orrery.play.TargetHost): any
 ---@field settings orrery.play.Settings
 ---@field vars? table
 ---@field files? table<string, table> what goes along
 ---@field ticket? string by which other files can be asked for
----@field results? orrery.play.Result[] of earlier steps of the list
 ---@field common? table fields for each event
----@field gate? table of a batch: what decides about its steps, for orrery.play.filter
----@field tags? table<string, true> of a batch: those of what it stands in
+---@field tags? string[] which all steps have
 ---@field sender? orrery.Sender for events while it runs
 
 ---@class orrery.play.Response
 ---@field events table[] those that were not sent before
 ---@field results orrery.play.Result[]
 ---@field error? orrery.Error the step, or the function, has failed
----@field gate? table as it is now
 
 -- Not named literally: this one is only sent where somebody asks for facts.
 local FACTS = "orrery.play.facts"
-local FILTER = "orrery.play.filter"
-
-local facts
-
---- What is known of this machine. Each group is found out when it is first asked for.
----@return table
-function M.facts()
-    facts = facts or setmetatable({}, {
-        __index = function(known, key)
-            local value = require(FACTS).get(key)
-            rawset(known, key, value)
-            return value
-        end,
-    })
-    return facts
-end
 
 -- Steps ------------------------------------------------------------------------------------------
 
@@ -71,38 +49,47 @@ end
 local Work = {}
 Work.__index = Work
 
+-- What is known of this machine, for as long as the request takes.
+function Work:facts()
+    self.known = self.known or require(FACTS).here()
+    return self.known
+end
+
 function Work:next_id()
     self.count = self.count + 1
     return self.request.single and self.request.id or ("%s.%d"):format(self.request.id, self.count)
 end
 
 function Work:perform(step)
-    step.id = self:next_id()
-    step.events, step.files, step.facts, step.vars = self.events, self.files, M.facts(), self.request.vars or {}
-    step.results = self.results
-    if self.gate then
-        local tags = require("orrery.play.tags").set(self.request.tags, step.modifiers.tags)
-        step.skip = self.gate:skips { id = step.id, name = step.title, resource = step.definition.name, tags = tags }
-        step.nth = self.gate:count(step.title)
+    if resource.is_here(step.definition, step.options) then
+        local message = ("%s: has no place inside of a batch, since it is done at the controller"):format(
+            step.definition.name)
+        Error.raise { code = "option", at = step.at, message = message }
     end
+    step.id = self:next_id()
+    step.events, step.files, step.vars = self.events, self.files, self.request.vars or {}
+    step.facts = function() return self:facts() end
+    step.results, step.tags = self.results, self.request.tags
     local result = engine.perform(step, self.request.settings)
     self.results[#self.results + 1] = result
     return result
 end
 
-local function definition_of(entry)
-    if entry.definition then
-        resource.adopt(entry.definition)
-        return entry.definition
+-- One of the user's own is a value, or in a module; a built-in one is found by its name.
+function Work:definition(name, at)
+    local own = self.request.own and self.request.own[name]
+    if type(own) == "table" then
+        resource.adopt(own)
+        return own
     end
-    if entry.module then require(entry.module) end
-    return resource.find(entry[1]) or resource.unknown(entry[1], entry.at)
+    if own then require(own) end
+    return resource.find(name) or resource.unknown(name, at)
 end
 
 function Work:list(entries)
     for _, entry in ipairs(entries) do
-        local step = steps.make(definition_of(entry), entry.options, entry.at)
-        step.skip, step.nth = entry.skip, entry.nth
+        local step = steps.make(self:definition(entry[1], entry.at), entry.options, entry.at)
+        step.skip = entry.skip
         self:perform(step)
     end
 end
@@ -119,8 +106,8 @@ local Host = {}
 function Host:apply(entries)
     local at, before = Error.at(), #self.work.results
     for _, entry in ipairs(entries) do
-        local definition, given = steps.entry(entry, at)
-        self.work:perform(steps.make(definition, given, at))
+        local name, given = steps.entry(entry, at)
+        self.work:perform(steps.make(self.work:definition(name, at), given, at))
     end
     return { unpack(self.work.results, before + 1) }
 end
@@ -154,12 +141,11 @@ local NOT_IN_BATCH = { "as", "delegate_to", "run_once" }
 
 local function method(h, name)
     if Host[name] then return Host[name] end
-    local definition = resource.find(name)
-    if not definition then resource.unknown(name) end
-    return function(_, given, ...)
+    if name == "facts" then return h.work:facts() end
+    local definition = h.work:definition(name)
+    return function(_, ...)
         local at = Error.at()
-        if type(given) ~= "table" then given = { given, ... } end
-        local step = steps.make(definition, given, at)
+        local step = steps.make(definition, steps.given(...), at)
         for _, key in ipairs(NOT_IN_BATCH) do
             if step.modifiers[key] ~= nil then
                 local message = ("%s: option '%s' has no place inside of a batch"):format(definition.name, key)
@@ -173,7 +159,7 @@ end
 local function new_host(work)
     local request = work.request
     local h = {
-        work = work, vars = request.vars or {}, facts = M.facts(), name = (request.common or {}).host or "",
+        work = work, vars = request.vars or {}, name = (request.common or {}).host or "",
         check = request.settings.check or false, ctx = false,
     }
     return setmetatable(h, { __index = method })
@@ -189,16 +175,9 @@ local function on_error(err)
     return Error.handler(err)
 end
 
-local function gate_of(request)
-    if not request.gate then return nil end
-    local gate = require(FILTER).gate(request.gate)
-    gate.seen = request.gate.seen or {}
-    return gate
-end
-
 local function new_work(request)
     return setmetatable({
-        request = request, results = request.results or {}, count = request.first or 0, gate = gate_of(request),
+        request = request, results = {}, count = 0,
         events = events.new(request.sender, request.common), files = files.new(request.files, request.ticket),
     }, Work)
 end
@@ -215,7 +194,6 @@ end
 ---@return any ... what a batch returned
 function M.run(request)
     local work = new_work(request)
-    local before = #work.results
     local returned = pack(xpcall(run_all, on_error, work))
     local ok, err = returned[1], returned[2]
     work.files:close()
@@ -223,10 +201,8 @@ function M.run(request)
         work.events:flush()
         error(err, 0)
     end
-    local gate = work.gate and { start = work.gate.start, seen = work.gate.seen } or nil
     local response = {
-        events = work.events:stop(), results = { unpack(work.results, before + 1) }, error = not ok and err or nil,
-        gate = gate,
+        events = work.events:stop(), results = work.results, error = not ok and err or nil,
     }
     if not ok then return response end
     return response, unpack(returned, 2, returned.n)

@@ -22,4 +22,9 @@ void binding_end_threads(struct binding *b);
 /* Ends threads that are left, too. Before the node goes. NULL is fine. */
 void binding_destroy(struct binding *b);
 
+/* Adds what this one pushes to each orrery.core that is made from now on, also in threads. Before the first of them. */
+void binding_extend(void (*push)(lua_State *L));
+/* vault.c: encrypted files. Adds its functions to the table on top of the stack. */
+void vault_push_functions(lua_State *L);
+
 #endif

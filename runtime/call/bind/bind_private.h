@@ -31,6 +31,8 @@ void thread_push_functions(lua_State *L, struct binding *b);
 void attach_push_functions(lua_State *L, struct node *n);
 /* interrupt.c. The same. */
 void interrupt_push_functions(lua_State *L);
+/* redact.c. The same. */
+void redact_push_functions(lua_State *L);
 /* The VM of this mailbox goes. */
 void interrupt_forget(struct mailbox *mb);
 

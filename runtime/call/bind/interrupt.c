@@ -42,6 +42,7 @@ on_interrupt(int sig)
 static void
 say(const char *text, size_t n)
 {
+    ask_terminal_clear();
     if (write(STDERR_FILENO, text, n) < 0)
         errno = 0; /* nobody to be told */
 }

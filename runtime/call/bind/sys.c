@@ -31,7 +31,8 @@ sys_fail(lua_State *L, int error, const char *what)
     char buffer[16];
 
     lua_pushnil(L);
-    lua_pushfstring(L, "%s: %s", what, strerrordesc_np(error) ? strerrordesc_np(error) : "unknown error");
+    lua_pushfstring(
+        L, "%s: %s", what, strerrordesc_np(error) ? strerrordesc_np(error) : "unknown error");
     lua_pushstring(L, sys_error_name(error, buffer, sizeof buffer));
     return 3;
 }
@@ -184,7 +185,8 @@ static int
 sys_access(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1), *how = luaL_optstring(L, 2, "");
-    int mode = (strchr(how, 'r') ? R_OK : 0) | (strchr(how, 'w') ? W_OK : 0) | (strchr(how, 'x') ? X_OK : 0);
+    int mode = (strchr(how, 'r') ? R_OK : 0) | (strchr(how, 'w') ? W_OK : 0) |
+        (strchr(how, 'x') ? X_OK : 0);
 
     return sys_done(L, faccessat(AT_FDCWD, path, mode, AT_EACCESS), path);
 }
@@ -419,6 +421,8 @@ sys_open(lua_State *L)
     sys_push_files(L);
     sys_push_names(L);
     sys_push_digests(L);
+    sys_push_sockets(L);
+    sys_push_machine(L);
     sys_push_as(L);
     lua_setfield(L, -2, "orrery.sys");
     lua_pop(L, 2);

@@ -58,7 +58,8 @@ static int
 no_kind(lua_State *L, const char *name)
 {
     lua_pushnil(L);
-    lua_pushfstring(L, "no digest is called '%s': there are sha256, sha512, sha1, md5, blake2b", name);
+    lua_pushfstring(
+        L, "no digest is called '%s': there are sha256, sha512, sha1, md5, blake2b", name);
     lua_pushliteral(L, "EINVAL");
     return 3;
 }

@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mem.h"
 #include "sys_private.h"
 
 #define PIECE 65536
@@ -26,6 +28,28 @@ drop(int fd)
 
 /* ---- reading ---- */
 
+/* All of it, or -1. More than the limit is too much. */
+static ssize_t
+read_all(int fd, size_t limit, char **content)
+{
+    size_t size = 0, room = 0;
+    ssize_t n = 1;
+
+    *content = NULL;
+    while (n > 0 && size <= limit) {
+        if (size == room) {
+            room = room ? 2 * room : PIECE;
+            *content = xrealloc(*content, room);
+        }
+        n = read(fd, *content + size, room - size);
+        if (n > 0)
+            size += (size_t)n;
+    }
+    if (size > limit)
+        errno = EFBIG;
+    return n < 0 || size > limit ? -1 : (ssize_t)size;
+}
+
 /*
  * read(path, limit = none) -> content. Of a longer one: nil, message, "EFBIG". Nothing is waited for: of a pipe that
  * somebody has put there, there is what is in it.
@@ -34,25 +58,20 @@ static int
 sys_read(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
-    double limit = luaL_optnumber(L, 2, 0), size = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    luaL_Buffer b;
-    ssize_t n = 0;
+    double limit = luaL_optnumber(L, 2, 0);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), error;
+    char *content;
+    ssize_t n;
 
     if (fd < 0)
         return sys_fail(L, errno, path);
-    luaL_buffinit(L, &b);
-    while ((limit <= 0 || size <= limit) && (n = read(fd, luaL_prepbuffer(&b), LUAL_BUFFERSIZE)) > 0) {
-        luaL_addsize(&b, (size_t)n);
-        size += (double)n;
-    }
-    drop(fd);
-    if (n < 0)
-        return sys_fail(L, errno, path);
-    if (limit > 0 && size > limit)
-        return sys_fail(L, EFBIG, path);
-    luaL_pushresult(&b);
-    return 1;
+    n = read_all(fd, limit > 0 ? (size_t)limit : SIZE_MAX / 4, &content);
+    error = errno;
+    close(fd);
+    if (n >= 0)
+        lua_pushlstring(L, content, (size_t)n);
+    free(content);
+    return n < 0 ? sys_fail(L, error, path) : 1;
 }
 
 /* list(directory) -> names, sorted by nothing, without "." and ".." */

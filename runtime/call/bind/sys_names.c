@@ -6,8 +6,10 @@
 #include <grp.h>
 #include <lauxlib.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "sys_private.h"
 
@@ -137,23 +139,51 @@ sys_group(lua_State *L)
     return g ? 1 : nobody(L, "group", "/etc/group");
 }
 
-int
-sys_push_name(lua_State *L, int user, unsigned id)
+/* What was found last. Trees of files have one owner, mostly, and each is asked about. */
+struct last {
+    unsigned id;
+    struct stat file; /* as it was then */
+    char name[64];    /* "": none */
+};
+
+static bool
+is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+        a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static void
+look_up(struct last *last, int user, unsigned id)
 {
     struct wanted w = {NULL, id};
     FILE *file = fopen(user ? "/etc/passwd" : "/etc/group", "re");
     const struct passwd *p = file && user ? find_user(file, &w) : NULL;
     const struct group *g = file && !user ? find_group(file, &w) : NULL;
 
-    if (p)
-        lua_pushstring(L, p->pw_name);
-    else if (g)
-        lua_pushstring(L, g->gr_name);
-    else
-        lua_pushnil(L);
+    snprintf(last->name, sizeof last->name, "%s", p ? p->pw_name : g ? g->gr_name : "");
+    last->id = id;
+    if (!file || fstat(fileno(file), &last->file) < 0)
+        last->file.st_ino = 0;
     if (file)
         fclose(file);
-    return p || g;
+}
+
+int
+sys_push_name(lua_State *L, int user, unsigned id)
+{
+    static _Thread_local struct last users, groups;
+    struct last *last = user ? &users : &groups;
+    struct stat st;
+
+    if (stat(user ? "/etc/passwd" : "/etc/group", &st) < 0 || last->id != id ||
+        last->file.st_ino == 0 || !is_same_file(&st, &last->file))
+        look_up(last, user, id);
+    if (last->name[0] == '\0')
+        lua_pushnil(L);
+    else
+        lua_pushstring(L, last->name);
+    return last->name[0] != '\0';
 }
 
 void

@@ -20,6 +20,8 @@ double sys_field(lua_State *L, int t, const char *key, double otherwise);
 void sys_push_files(lua_State *L);   /* sys_file.c */
 void sys_push_names(lua_State *L);   /* sys_names.c */
 void sys_push_digests(lua_State *L); /* sys_digest.c */
+void sys_push_sockets(lua_State *L); /* sys_socket.c */
+void sys_push_machine(lua_State *L); /* sys_machine.c */
 void sys_push_as(lua_State *L);      /* sys_as.c */
 
 /* Name of a user or a group by its number, pushed as a string; false where there is none. */

@@ -13,7 +13,7 @@ return resource.define {
             doc = "'file': there, with mode and owner as said; empty when it is new. 'touch': with new times, too",
         },
         mode = attributes.options.mode, owner = attributes.options.owner, group = attributes.options.group,
-        recurse = { type = "boolean", default = false, doc = "a directory's mode and owner for all that is in it, too" },
+        recurse = { type = "boolean", default = false, doc = "mode and owner for all that is in it, too" },
         force = { type = "boolean", default = false, doc = "make way: what is there of another kind is removed" },
     },
     returns = { path = "where", state = "what it is now" },
