@@ -71,6 +71,14 @@ describe("an inventory in Lua", function()
         assert.are.same({}, inventory.load({}):hosts())
     end)
 
+    it("may have secrets in it, which are not listed", function()
+        local secret = require "orrery.secret"
+        local inv = inventory.load { hosts = { a = { vars = { token = secret.new "hush-hush" } } } }
+        assert.are.equal("hush-hush", secret.reveal(inv:vars("a").token))
+        assert.is_nil(json.encode(show.list(inv)):find "hush")
+        assert.are.equal('token = "********"  (host a, inventory)', show.why(inv, "a"))
+    end)
+
     it("says what is wrong in it", function()
         for text, message in pairs {
             ["return 1"] = "/x.lua: it must return a table, not a number",
