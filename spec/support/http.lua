@@ -23,20 +23,36 @@ end
 --- Why there can be no server here; nil: there can.
 ---@return string?
 function http.missing()
+    if lab.run { "openssl", "version" } ~= 0 then return "openssl is not here" end
     return lab.run { "python3", "-c", "import http.server" } ~= 0 and "python3 is not here" or nil
 end
 
+-- A certificate of its own for that address, and its key.
+local function certify(path, where)
+    local code, _, why = lab.run {
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "-subj", "/CN=spec", "-addext", "subjectAltName=IP:" .. where, "-keyout", path .. ".key",
+        "-out", path .. ".crt",
+    }
+    assert(code == 0, why)
+    remote.write(path .. ".pem", remote.slurp(path .. ".key") .. remote.slurp(path .. ".crt"))
+end
+
 --- Starts one.
+---@param tls? string a path to make a certificate under: `tls`.crt
 ---@return spec.HttpServer
-function http.start()
+function http.start(tls)
     local dir = remote.directory()
     local where = address()
-    local stdin = assert(io.popen(("exec python3 spec/support/http_server.py %s >%s/port"):format(where, dir), "w"))
+    if tls then certify(tls, where) end
+    local command = ("exec python3 spec/support/http_server.py %s %s >%s/port"):format(
+        where, tls and tls .. ".pem" or "", dir)
+    local stdin = assert(io.popen(command, "w"))
     local port = remote.eventually("a server", function()
         return (remote.slurp(dir .. "/port") or ""):match "^(%d+)\n"
     end, 10)
     remote.remove(dir)
-    local url = ("http://%s:%s"):format(where, port)
+    local url = ("%s://%s:%s"):format(tls and "https" or "http", where, port)
     return setmetatable({ stdin = stdin, address = where, port = tonumber(port), url = url }, Server)
 end
 

@@ -1,4 +1,4 @@
-"""A server for specs: http_server.py ADDRESS. Says its port, and serves until its stdin ends.
+"""A server for specs: http_server.py ADDRESS [CERTIFICATE]. Says its port, and serves until its stdin ends.
 
 /text /json /binary content           /status/N     an answer with that status
 /redirect        to /text            /echo         what was asked, as JSON
@@ -16,6 +16,8 @@ SUM = ""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # which says "100 Continue" to who asks before sending much
+
     def answer(self, status, body=b"", kind="text/plain", **headers):
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -83,6 +85,12 @@ if __name__ == "__main__":
     stop = threading.Event()
     server = http.server.ThreadingHTTPServer((sys.argv[1], 0), Handler)
     server.daemon_threads = True
+    if len(sys.argv) > 2:
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[2])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
     sys.stdin.read()

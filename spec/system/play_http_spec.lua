@@ -1,6 +1,7 @@
 -- uri and get_url: against a server at this machine, by each of the programs that a target may have.
 
 local lab = require "spec.support.lab"
+local orrery = require "orrery"
 local leak = require "spec.support.leak"
 local remote = require "spec.support.remote"
 local support = require "spec.support.play"
@@ -22,9 +23,16 @@ describe("a server", function()
         pending("is asked: " .. why)
         return
     end
-    local server
-    setup(function() server = http_server.start() end)
-    teardown(function() server:stop() end)
+    local server, tls, certificates
+    setup(function()
+        certificates = remote.directory()
+        server, tls = http_server.start(), http_server.start(certificates .. "/server")
+    end)
+    teardown(function()
+        server:stop()
+        tls:stop()
+        remote.remove(certificates)
+    end)
 
     -- What holds whichever program asks.
     local function plain_requests(target, env)
@@ -150,6 +158,9 @@ describe("a server", function()
             r = target.h:uri { url = server.url .. "/echo", method = "POST", form = { a = "1 2", b = "&" }, env = env }
             assert.are.equal("a=1%202&b=%26", r.json.body)
             assert.are.equal("application/x-www-form-urlencoded", r.json.headers["content-type"])
+            local large = ("0123456789"):rep(3000)
+            r = target.h:uri { url = server.url .. "/echo", method = "POST", body = large, env = env }
+            assert.are.equal(large, r.json.body)
             local foreseen = support.unchanged_in_check_mode(target, function(h)
                 return h:uri { url = server.url .. "/count", method = "POST", env = env }
             end)
@@ -163,6 +174,33 @@ describe("a server", function()
             assert.are.equal("for you\n", target.h:uri(options).content)
             options.password = "wrong"
             assert.matches("status 401", support.fails(target, function(h) return h:uri(options) end).message)
+        end)
+
+        it("shows a certificate, which is looked at", function()
+            local url = tls.url .. "/text"
+            local err = support.fails(target, function(h) return h:uri { url = url, env = env } end)
+            assert.matches("certificate", err.message)
+            assert.are.equal(TEXT, target.h:uri({ url = url, verify = false, env = env }).content)
+            target.ctx:put(certificates .. "/server.crt", target.dir .. "/ca")
+            assert.are.equal(TEXT, target.h:uri({ url = url, ca = target.dir .. "/ca", env = env }).content)
+            support.converges(target, function(h)
+                return h:get_url { url = url, ca = target.dir .. "/ca", env = env, dest = target.dir .. "/file" }
+            end)
+            target.ctx:run { "rm", target.dir .. "/file", target.dir .. "/ca" }
+        end)
+
+        it("is told secrets, which no process table shows", function()
+            local asking = orrery.spawn(function()
+                return target.h:uri { url = server.url .. "/slow?key=s3cret1", user = "app", password = "s3cret2",
+                    headers = { ["X-Token"] = "s3cret3" }, body = "s3cret4", method = "POST", env = env }
+            end)
+            local program = env and "wget" or "curl"
+            remote.eventually(program, function() return #remote.processes(target.name, program) > 0 end)
+            assert.are.same({}, remote.processes(target.name, "s3cret"))
+            asking:cancel()
+            pcall(asking.get, asking)
+            remote.eventually("its end", function() return #remote.processes(target.name, program) == 0 end)
+            assert.are.equal("", target.ctx:shell("ls -A /dev/shm | grep orrery; true").stdout)
         end)
 
         it("is asked with HEAD, or not followed", function()
@@ -193,6 +231,42 @@ describe("a server", function()
                 end
             end)
         end
+
+        it("has a file that the controller fetches", function()
+            local dest, path = target.dir .. "/file", target.seen .. "/file"
+            local function get(more)
+                return function(h)
+                    local options = { url = server.url .. "/text", dest = dest, from = "controller", mode = "640" }
+                    for key, value in pairs(more or {}) do options[key] = value end
+                    return h:get_url(options)
+                end
+            end
+            local r = support.converges(target, get())
+            assert.are.equal(TEXT, remote.slurp(path))
+            assert.are.equal(0x1a0, sys.stat(path).mode)
+            assert.are.equal(#TEXT, r.size)
+            remote.write(path, "other")
+            support.stays(target, get())
+            support.converges(target, get { checksum = "sha256:" .. server.url .. "/SHA256SUMS", mode = "600" })
+            assert.are.equal(TEXT, remote.slurp(path))
+            support.converges(target, get { checksum = SUM })
+            remote.write(path, "other")
+            assert.is_true(support.unchanged_in_check_mode(target, get { force = true }).unknown)
+            assert.is_true(get({ force = true })(target.h).changed)
+            assert.is_false(get({ force = true })(target.h).changed)
+            local err = support.fails(target, get { checksum = "sha256:" .. ("0"):rep(64) })
+            assert.matches("the sha256 is %x+, and not 0+$", err.message)
+            err = support.fails(target, get { url = server.url .. "/none", force = true })
+            assert.matches("status 404", err.message)
+            assert.are.equal(TEXT, remote.slurp(path))
+            assert.are.equal("file", table.concat(remote.names(target.seen), " "))
+            local h, events = support.host(target.ctx)
+            get({ force = true, name = "one step" })(h)
+            local names = {}
+            for _, event in ipairs(events) do names[#names + 1] = event.event end
+            assert.are.equal("step_start step_end", table.concat(names, " "))
+            target.ctx:run { "rm", dest }
+        end)
 
         it("needs options that make sense", function()
             for _, case in ipairs {

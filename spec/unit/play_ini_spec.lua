@@ -102,6 +102,13 @@ describe("an ini text", function()
         assert.is_nil(ini.absent(TEXT, edit "b"):find("x=1", 1, true))
     end)
 
+    it("has values that go on behind a backslash", function()
+        local text = "[s]\nExec=a \\\n  --b=c \\\n  d\nNext=1\n"
+        assert.are.equal("[s]\nExec=x\nNext=1\n", present(text, "s", "Exec", { "x" }))
+        assert.are.equal("[s]\nNext=1\n", ini.absent(text, edit("s", "Exec")))
+        assert.are.equal(text, ini.absent(text, edit("s", "--b")))
+    end)
+
     it("keeps its ends of lines", function()
         assert.are.equal("[b]\r\nx=2\r\n", present("[b]\r\nx=1\r\n", "b", "x", { "2" }))
     end)

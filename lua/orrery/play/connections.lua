@@ -16,6 +16,8 @@ local M = {}
 ---@class orrery.play.Connections
 ---@field package session orrery.play.Session
 ---@field package opening table<string, orrery.Task> by host, and user
+---@field package users table<string, orrery.play.Become> by the same
+---@field package reopening table<string, orrery.play.Become> whose turn it is, while a host is opened again
 ---@field package borrowed table<string, boolean> hosts whose contexts somebody else closes
 local Connections = {}
 Connections.__index = Connections
@@ -23,7 +25,7 @@ Connections.__index = Connections
 ---@param session orrery.play.Session
 ---@return orrery.play.Connections
 function M.new(session)
-    return setmetatable({ session = session, opening = {}, borrowed = {} }, Connections)
+    return setmetatable({ session = session, opening = {}, users = {}, reopening = {}, borrowed = {} }, Connections)
 end
 
 -- Who comes while it is opened waits for the same; who comes later has it, or the error.
@@ -110,6 +112,7 @@ function Connections:as(name, become)
     local ctx = self:get(name)
     if not become or is_user(ctx, become.user) then return ctx end
     local key = ("%s\0%s\0%s"):format(name, become.method, become.user)
+    self.users[key] = become
     return shared(self, key, function()
         local ok, inner = pcall(child, ctx, become)
         -- The host is there; who may not become somebody else has failed.
@@ -128,6 +131,37 @@ function Connections:alive(name)
     local ctx = task[1]
     if type(ctx) ~= "table" or not ctx.id then return true end
     return require("orrery.core").below(ctx.id) and true or false
+end
+
+-- Forgets all contexts of a host. Returns them, and who the given one was.
+local function forget(self, name, ctx)
+    local become, old = nil, {}
+    for key, task in pairs(self.opening) do
+        if key == name or key:sub(1, #name + 1) == name .. "\0" then
+            if task.state == "resolved" and task[1] == ctx then become = self.users[key] end
+            old[#old + 1] = task.state == "resolved" and task[1] or nil
+            self.opening[key] = nil
+        end
+    end
+    return old, become
+end
+
+--- Opens a host again, which was rebooted on purpose: all of its contexts are others from then on.
+---@param name string
+---@param ctx orrery.Context one of those before
+---@return orrery.Context ctx the new one as the same user
+---Raises what opening raises, with `unreachable` set; "argument" for a context that is somebody else's.
+function Connections:reopen(name, ctx)
+    if self.borrowed[name] then
+        Error.raise { code = "argument", message = name .. " was given as a context, which cannot be opened again" }
+    end
+    local old, become = forget(self, name, ctx)
+    -- Where the first try fails, the next one finds no contexts any more, but must know who it was.
+    self.reopening[name] = become or self.reopening[name]
+    for _, each in ipairs(old) do pcall(each.close, each, 0) end
+    local new = self:as(name, self.reopening[name])
+    self.reopening[name] = nil
+    return new
 end
 
 --- Closes all. Those in contexts go with them, but where those are not this run's.

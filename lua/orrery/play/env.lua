@@ -70,7 +70,7 @@ local function add_run(env, step)
             all.on_stdout = tee(line_of "stdout", all.on_stdout)
             all.on_stderr = tee(line_of "stderr", all.on_stderr)
         end
-        return myself():run(argv, all)
+        return (env.runner or myself)():run(argv, all)
     end
 end
 
@@ -101,12 +101,13 @@ function M.new(step, settings)
         check_mode = settings.check, diff = settings.diff, applying = false, sys = sys,
         vars = step.vars,
         file = function(source) return step.files:content(source) end,
-        source = function(source) return step.files:source(source) end,
+        source = function(source) return step.files:source(source, step.id) end,
         cleanup = function(fn) cleanups[#cleanups + 1] = fn end,
     }
     setmetatable(env, { __index = function(_, key) return key == "facts" and step.facts() or nil end })
     add_run(env, step)
     add_view(env, step)
+    if step.extend then step.extend(env) end
     return env, function()
         for i = #cleanups, 1, -1 do pcall(cleanups[i]) end
     end

@@ -109,6 +109,9 @@ local function place_of(h, modifiers)
 end
 
 local function send_one(h, step, given)
+    if resource.is_here(step.definition, step.options) then
+        return require("orrery.play.here").perform(place_of(h, step.modifiers), step)
+    end
     local gathered = sources.gather()
     sources.add_step(gathered, step, step.at)
     h = place_of(h, step.modifiers)
@@ -134,6 +137,10 @@ end
 local NOT_IN_LISTS = { "as", "delegate_to", "run_once" }
 
 local function refuse_in_list(step, at)
+    if resource.is_here(step.definition, step.options) then
+        local message = ("%s: has no place in a list, since it is done at the controller"):format(step.definition.name)
+        Error.raise { code = "option", at = at, message = message }
+    end
     for _, key in ipairs(NOT_IN_LISTS) do
         if step.modifiers[key] ~= nil then
             local text = "%s: option '%s' has no place in a list: use h:as(user):apply, or a step of its own"
@@ -303,6 +310,7 @@ local MT = { __index = index }
 ---@field play? integer for events
 ---@field conductor? orrery.play.Conductor who decides about steps
 ---@field tags? string[] which all steps have
+---@field reopen? fun(): orrery.Context connects again, for `reboot`
 
 local function ignore() end
 
@@ -317,7 +325,7 @@ function M.new(ctx, opts)
         ctx = ctx, name = opts.name or ctx.name, vars = opts.vars or {}, settings = settings,
         check = settings.check or false, sink = opts.sink or ignore, play = opts.play or false,
         conductor = opts.conductor or false, tags = opts.tags or false, scope = { prefix = "", count = 0 },
-        inboxes = {}, others = {},
+        inboxes = {}, others = {}, reopen = opts.reopen or false,
     }, MT)
 end
 

@@ -33,6 +33,7 @@ local BUILT_IN = M.BUILT_IN
 ---@field subject? string the option that says what a step is about, for its name
 ---@field positional? string[] options for what is given without names: h:shell "text"
 ---@field rest? string the option for all that is left of that, a list
+---@field side? "target"|"controller"|fun(o: table): string? where it is done: see orrery.play.here
 ---@field vars? boolean it wants the host's variables, as env.vars: those whose names are in its files
 ---@field more_files? fun(text: string, name: string): string[] for the controller: what a file needs besides
 
@@ -44,7 +45,7 @@ local FIELDS = {
     options = { type = "map", required = true }, returns = { type = "map" }, example = { type = "string" },
     check = { type = "function", required = true }, apply = { type = "function" }, validate = { type = "function" },
     subject = { type = "string" }, positional = { type = "list", of = "string" }, rest = { type = "string" },
-    vars = { type = "boolean" }, more_files = { type = "function" },
+    side = { type = { "string", "function" } }, vars = { type = "boolean" }, more_files = { type = "function" },
 }
 
 --- Defines a resource. The module that does so returns it.
@@ -175,6 +176,16 @@ function M.check_options(definition, own, modifiers, at)
         Error.raise { code = "option", message = ("%s: %s"):format(definition.name, wrong), at = at or Error.at() }
     end
     return checked, schema.check(definition.name, modifiers, MODIFIERS_SCHEMA, at)
+end
+
+--- Is a step of it done at the controller?
+---@param definition orrery.play.Resource
+---@param o table options
+---@return boolean
+function M.is_here(definition, o)
+    local side = definition.side
+    if type(side) == "function" then side = side(o) end
+    return side == "controller"
 end
 
 -- Finding -----------------------------------------------------------------------------------------

@@ -61,6 +61,11 @@ function Work:next_id()
 end
 
 function Work:perform(step)
+    if resource.is_here(step.definition, step.options) then
+        local message = ("%s: has no place inside of a batch, since it is done at the controller"):format(
+            step.definition.name)
+        Error.raise { code = "option", at = step.at, message = message }
+    end
     step.id = self:next_id()
     step.events, step.files, step.vars = self.events, self.files, self.request.vars or {}
     step.facts = function() return self:facts() end

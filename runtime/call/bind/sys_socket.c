@@ -40,10 +40,12 @@ parse_address(const char *text, int port, union address *a)
 {
     memset(a, 0, sizeof *a);
     if (text[0] == '/') {
-        if (strlen(text) >= sizeof a->path.sun_path)
+        size_t length = strlen(text);
+
+        if (length >= sizeof a->path.sun_path)
             return 0;
         a->path.sun_family = AF_UNIX;
-        strcpy(a->path.sun_path, text);
+        memcpy(a->path.sun_path, text, length + 1);
         return sizeof a->path;
     }
     if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1) {

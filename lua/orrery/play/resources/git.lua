@@ -3,12 +3,16 @@
 local paths = require "orrery.play.paths"
 local resource = require "orrery.play.resource"
 
-local function environment(o)
+local function environment(o, check_mode)
     local ssh = { "ssh", "-o", "BatchMode=yes" }
     if o.key then ssh = { "ssh", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-i", "'" .. o.key .. "'" } end
     if o.accept_hostkey then
         ssh[#ssh + 1] = "-o"
         ssh[#ssh + 1] = "StrictHostKeyChecking=accept-new"
+        if check_mode then -- the key is not written down
+            ssh[#ssh + 1] = "-o"
+            ssh[#ssh + 1] = "UserKnownHostsFile=/dev/null"
+        end
     end
     return { GIT_TERMINAL_PROMPT = "0", GIT_SSH_COMMAND = table.concat(ssh, " "), GIT_ASKPASS = "true" }
 end
@@ -17,7 +21,7 @@ local function run_git(o, env, words, opts)
     local argv = { "git", "-c", "advice.detachedHead=false", "-c", "core.pager=cat" }
     for _, word in ipairs(words) do argv[#argv + 1] = word end
     opts = opts or {}
-    opts.env, opts.check = environment(o), false
+    opts.env, opts.check = environment(o, env.check_mode), false
     return env.run(argv, opts)
 end
 

@@ -27,14 +27,14 @@ local function parse(line)
     return line:match "^%s*(.-)%s*$", line, nil
 end
 
--- A value goes on in lines that stand further to the right and are no option themselves.
+-- A value goes on behind a backslash, and in lines that stand further to the right and are no option themselves.
 local function end_of_value(doc, at, last)
     local indent = #doc[at]:match "^%s*"
     local i = at + 1
     while i <= last do
         local line = doc[i]
-        local own = #line:match "^%s*"
-        if own <= indent or not line:find "%S" or line:find "[=:]" or is_comment(line) then break end
+        local further = #line:match "^%s*" > indent and line:find "%S" and not line:find "[=:]" and not is_comment(line)
+        if not further and doc[i - 1]:sub(-1) ~= "\\" then break end
         i = i + 1
     end
     return i - 1
