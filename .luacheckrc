@@ -5,5 +5,6 @@ codes = true
 exclude_files = { "build/" }
 
 files["spec"] = { std = "luajit+busted" }
+files["examples/**/*_spec.lua"] = { std = "luajit+busted" }
 files["spec/support"] = { std = "luajit" }
 files[".busted"] = { std = "luajit" }

@@ -19,6 +19,7 @@ job_free(struct file_job *job)
     free(job->remote);
     free(job->owner);
     free(job->group);
+    file_progress_unref(job->progress);
     free(job);
 }
 
@@ -61,6 +62,7 @@ step(struct file_service *s)
     transfer_set_ready(t, false);
     transfer_set_ready(t, true);
     transfer_step(t);
+    transfer_show(t);
 }
 
 static void
@@ -231,6 +233,10 @@ request(
     job->mode = a ? a->mode : -1;
     job->owner = a && a->owner ? xstrdup(a->owner) : NULL;
     job->group = a && a->group ? xstrdup(a->group) : NULL;
+    if (a && a->progress) {
+        job->progress = a->progress;
+        atomic_fetch_add(&a->progress->refs, 1);
+    }
     if (job->mode > 07777 || !*job->local || !*job->remote) {
         err_set(err, ERR_ARGUMENT,
             job->mode > 07777 ? "a file mode has no bits beyond 07777"
@@ -274,4 +280,22 @@ file_cancel(struct file_service *s, uint32_t seq)
     job->kind = 'K';
     job->seq = seq;
     submit(s, job, NULL);
+}
+
+/* ---- progress ---- */
+
+struct file_progress *
+file_progress_create(void)
+{
+    struct file_progress *p = xcalloc(1, sizeof *p);
+
+    atomic_init(&p->refs, 1);
+    return p;
+}
+
+void
+file_progress_unref(struct file_progress *p)
+{
+    if (p && atomic_fetch_sub(&p->refs, 1) == 1)
+        free(p);
 }

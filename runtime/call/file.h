@@ -57,6 +57,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <stdatomic.h>
+#include <stdint.h>
+
 #include "err.h"
 #include "router.h"
 
@@ -77,12 +80,22 @@ struct file_service *file_service_create(struct router *r, bool may_serve);
  * role. NULL is fine. */
 void file_service_destroy(struct file_service *s);
 
+/* How far a transfer is: bytes of its content, and of how many (0: not known yet). Counted; any thread reads it. */
+struct file_progress {
+    atomic_uint refs;
+    _Atomic uint64_t done, size;
+};
+struct file_progress *file_progress_create(void);  /* returns owned */
+void file_progress_unref(struct file_progress *p); /* NULL is fine */
+
 struct file_attributes {
     int64_t mode; /* permission bits, or -1: the source's */
     const char
         *owner; /* name or decimal id, NULL or "": unchanged. Resolved at the sink, where names
                         * are those of /etc/passwd and /etc/group */
     const char *group;
+    struct file_progress
+        *progress; /* of the transfer, which holds a reference of its own; NULL is fine */
 };
 
 /*

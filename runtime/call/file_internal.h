@@ -46,7 +46,8 @@ struct file_job {
     char *local, *remote;
     int64_t mode;
     char *owner, *group;
-    struct mailbox *mb; /* counted */
+    struct mailbox *mb;             /* counted */
+    struct file_progress *progress; /* counted; NULL: nobody looks */
 };
 
 /* The target of a sink. */
@@ -84,10 +85,11 @@ struct transfer {
     bool asker;
     bool source;
     enum file_state state;
-    char *path;         /* on this side */
-    char *remote;       /* the asker: on the other side */
-    struct mailbox *mb; /* the asker: where the answer goes; counted */
-    int64_t mode;       /* the asker's wishes */
+    char *path;                     /* on this side */
+    char *remote;                   /* the asker: on the other side */
+    struct mailbox *mb;             /* the asker: where the answer goes; counted */
+    struct file_progress *progress; /* the asker: who looks at it; counted, or NULL */
+    int64_t mode;                   /* the asker's wishes */
     char *owner, *group;
 
     uint64_t size;
@@ -153,6 +155,8 @@ void transfer_fail(struct transfer *t, const struct err *why);
 void transfer_end(struct transfer *t, const struct err *why, bool changed, uint64_t sent);
 /* Does the next bit of work. */
 void transfer_step(struct transfer *t);
+/* Lets the asker see how far it is. */
+void transfer_show(const struct transfer *t);
 void transfer_refuse(struct file_service *s, const struct frame_header *to, const struct err *why);
 /* A path, or its end behind "...", for messages; valid for the next few calls in this thread. */
 const char *file_show(const char *path);

@@ -62,6 +62,8 @@ file_start(struct file_service *s, struct file_job *job)
     t->owner = job->owner;
     t->group = job->group;
     t->mb = job->mb;
+    t->progress = job->progress;
+    job->progress = NULL;
     job->local = job->remote = job->owner = job->group = NULL;
     job->mb = NULL;
     struct err err;

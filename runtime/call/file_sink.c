@@ -111,6 +111,7 @@ sink_data(struct transfer *t, const void *p, size_t n)
     }
     checksum_update(t->sum, p, n);
     t->done += n;
+    transfer_show(t);
     credit(t, (uint32_t)n);
 }
 

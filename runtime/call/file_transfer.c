@@ -68,7 +68,19 @@ transfer_free(struct transfer *t)
     free(t->remote);
     free(t->owner);
     free(t->group);
+    file_progress_unref(t->progress);
     free(t);
+}
+
+void
+transfer_show(const struct transfer *t)
+{
+    bool moving = t->state == SOURCE_SEND || t->state == SOURCE_SENT || t->state == SINK_RECEIVE;
+
+    if (!t->progress || !moving)
+        return;
+    atomic_store_explicit(&t->progress->done, t->done, memory_order_relaxed);
+    atomic_store_explicit(&t->progress->size, t->size, memory_order_relaxed);
 }
 
 void

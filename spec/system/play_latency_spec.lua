@@ -5,7 +5,7 @@ local orrery = require "orrery"
 local remote = require "spec.support.remote"
 local support = require "spec.support.play"
 
-leak.guard()
+leak.guard { allow = { "thread %d+ 'orrery%-file'" } }
 
 local ROUND_TRIPS = 3
 local DELAY = "delay 100ms"
@@ -106,5 +106,27 @@ describe("over a link with 100 ms of delay", function()
             h:shell "true"
             h:file { path = "/srv/latency", state = "directory" }
         end)
+    end)
+
+    it("tells how far a transfer is", function()
+        local size = 16 * 2 ^ 20
+        remote.write(here .. "/large", ("0123456789abcdef"):rep(size / 16))
+        local function watch(fn)
+            local seen = {}
+            h.sink = function(event)
+                if event.event == "step_progress" then seen[#seen + 1] = event end
+            end
+            fn()
+            assert.is_true(#seen > 0)
+            for i, event in ipairs(seen) do
+                assert.are.equal(size, event.total)
+                assert.is_true(event.done <= size and event.done > (i > 1 and seen[i - 1].done or -1))
+                assert.is_string(event.step)
+            end
+        end
+        watch(function() h:put(here .. "/large", "/srv/latency") end)
+        watch(function() h:get("/srv/latency", here .. "/back") end)
+        watch(function() h:copy { src = here .. "/large", dest = "/srv/latency-copy" } end)
+        ctx:run { "rm", "/srv/latency-copy" }
     end)
 end)

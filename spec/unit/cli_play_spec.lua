@@ -33,6 +33,12 @@ describe("the command line of orrery play", function()
         assert.is_false(cli.settings({ ["no-record"] = true }, "x").record)
     end)
 
+    it("is said again where there is something to go on with", function()
+        assert.are.equal("site.lua --inventory a.ini --inventory 'b c' --user deploy --no-cache", cli.called({
+            inventory = { "a.ini", "b c" }, user = "deploy", ["no-cache"] = true, var = { "password=x" }, check = true,
+        }, "site.lua"))
+    end)
+
     it("refuses what excludes each other", function()
         assert.matches("'%-%-failed' and '%-%-start%-at' exclude", usage(cli.settings,
             { failed = true, ["start-at"] = "x" }, "p"))

@@ -11,7 +11,7 @@ describe("what is done once", function()
         local tasks = {}
         for i = 1, 3 do
             tasks[i] = sched.spawn(function()
-                local result, mine = shared:run("key", function()
+                local result, mine = shared:run("key", "it", function()
                     ran = ran + 1
                     sched.sleep(0)
                     return { n = i }
@@ -26,15 +26,15 @@ describe("what is done once", function()
 
     it("fails for all", function()
         local shared = once.new()
-        for _ = 1, 2 do
-            assert.has_error(function() shared:run("key", function() error("no", 0) end) end)
-        end
+        local function try() shared:run("key", "it", function() error("no", 0) end) end
+        assert.has_error(try, "no")
+        assert.has_error(try, "resource: it, which is done once for all, failed on another host: no")
     end)
 
     it("may have been done before", function()
         local shared = once.new()
         shared:done("key", "before")
-        assert.are.same({ "before", false }, { shared:run("key", function() error "again" end) })
+        assert.are.same({ "before", false }, { shared:run("key", "it", function() error "again" end) })
     end)
 end)
 

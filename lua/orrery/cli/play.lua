@@ -113,6 +113,29 @@ function M.settings(opts, path)
     }
 end
 
+local function quoted(word)
+    return word:find "^[%w_%-%./:=,@%%+%[%]]+$" and word or ("'%s'"):format(word:gsub("'", "'\\''"))
+end
+
+-- Which options say where the hosts are, and so belong to a command that goes on with this run.
+local PLACES = { "inventory", "user", "port", "ssh-config", "identity", "known-hosts", "jump", "no-cache" }
+
+--- How this playbook is called, for advice. Variables are not in it, as they may be secret.
+---@param opts table
+---@param path string
+---@return string "site.lua --inventory hosts.ini"
+function M.called(opts, path)
+    local words = { quoted(path) }
+    for _, name in ipairs(PLACES) do
+        local value = opts[name]
+        for _, each in ipairs(type(value) == "table" and value or { value }) do
+            words[#words + 1] = "--" .. name
+            if each ~= true then words[#words + 1] = quoted(tostring(each)) end
+        end
+    end
+    return table.concat(words, " ")
+end
+
 -- --step --------------------------------------------------------------------------------------------
 
 local ANSWERS = { [""] = "yes", y = "yes", yes = "yes", n = "no", no = "no", c = "all", continue = "all" }
@@ -160,29 +183,20 @@ local function report(err)
     require("orrery.cli").report(err)
 end
 
--- Ends the run once, whatever ends the script.
-local function finisher()
-    local session = require "orrery.play.session"
-    return function(err)
-        local run = session.running()
-        if run then return run:finish(err) end
-        return err ~= nil and 1 or 0
-    end
-end
-
-local function run_script(path, arguments, finish)
-    local interrupt, sched = require "orrery.interrupt", require "orrery.sched"
+local function run_script(path, arguments)
+    local interrupt, sched, run = require "orrery.interrupt", require "orrery.sched", require "orrery.cli.run"
     local failed, report_orphan = false, sched.on_orphan_error
     function sched.on_orphan_error(err, what)
         failed = true
         report_orphan(err, what)
     end
     interrupt.install()
-    require("orrery.cli.run").at_exit(finish)
+    run.at_exit(run.exit_plays)
     local ok, err = pcall(require("orrery.script").run, path, arguments)
     if ok then err = nil end
     if interrupt.happened() then interrupt.settle() end
-    local status = finish(err)
+    local status = run.finish_plays(err)
+    if status == 0 and err ~= nil then status = 1 end
     report(err)
     return failed and status == 0 and 1 or status
 end
@@ -203,12 +217,12 @@ function M.main(opts, words)
     end
     if not settings.list then
         settings.views = outputs.open(kind, {
-            report = opts.report, verbose = opts.verbose, diff = opts.diff, playbook = path,
+            report = opts.report, verbose = opts.verbose, diff = opts.diff, playbook = M.called(opts, path),
         })
     end
     require("orrery.play.session").configure(settings)
     local arguments = args.rest(words, 2)
-    return run_script(path, arguments, finisher())
+    return run_script(path, arguments)
 end
 
 return M

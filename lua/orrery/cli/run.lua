@@ -23,20 +23,29 @@ function M.arguments(words, at, argv)
 end
 
 --- Does something at the end of a script that ends by os.exit.
----@param fn fun()
+---@param fn fun(status?: any) what os.exit is given
 function M.at_exit(fn)
     local exit = os.exit
     rawset(os, "exit", function(...)
-        fn()
+        fn(...)
         exit(...)
     end)
 end
 
--- A script that has plays: their recap, and the end of what they have opened.
-local function finish_plays(err)
+--- The end of a script that has plays: their recap, and the end of what they have opened.
+---@param err? any what the script raised
+---@return integer status 0 where there were no plays
+function M.finish_plays(err)
     local plays = package.loaded["orrery.play.session"]
     local run = plays and plays.running()
     return run and run:finish(err) or 0
+end
+
+--- The same at os.exit, which has the last word about the status.
+---@param status? any
+function M.exit_plays(status)
+    local well = status == nil or status == 0 or status == true
+    M.finish_plays(not well and Error.new { code = "cancelled", message = "the script called os.exit" } or nil)
 end
 
 -- What a script that was interrupted raises says no more than that, mostly.
@@ -68,10 +77,10 @@ function M.program(opts, fn)
     end
     require("orrery.interrupt").install()
     -- No traceback of ours: what the script raised has its own, and its syntax needs none.
-    M.at_exit(finish_plays)
+    M.at_exit(M.exit_plays)
     local ok, err = pcall(fn)
     if require("orrery.interrupt").happened() then require("orrery.interrupt").settle() end
-    local status = finish_plays(not ok and err or nil)
+    local status = M.finish_plays(not ok and err or nil)
     report(ok, err)
     if failed or not ok and status == 0 then status = 1 end
     return status

@@ -132,7 +132,11 @@ end
 ---Raises what went wrong, with the place in it.
 function M.ask(h, request, opts)
     local ctx = h.ctx
-    local ticket, over = sources.open(ctx, opts.gathered)
+    local ticket, over = sources.open(ctx, opts.gathered, function(step, done, size)
+        h.sink {
+            event = "step_progress", play = h.play or nil, host = h.name, step = step, done = done, total = size,
+        }
+    end)
     request.files, request.ticket = opts.gathered.files, ticket
     request.settings, request.tags = settings_of(h), h.tags or nil
     request.common = { host = h.name, play = h.play or nil }

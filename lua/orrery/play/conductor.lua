@@ -1,7 +1,6 @@
 --- Decides about the steps of one host in a play: whether (tags, where to start), where (delegate_to, as), and how
 --- often (run_once).
 
-local Error = require "orrery.error"
 local tags = require "orrery.play.tags"
 
 local M = {}
@@ -75,7 +74,7 @@ end
 
 -- Skipping ------------------------------------------------------------------------------------------
 
-local WHY = { start = "it comes before the start", tags = "its tags", step = "by the one at the keyboard" }
+local WHY = { start = "before the step to start at", tags = "its tags were not asked for", step = "not confirmed" }
 
 local function tell_skipped(self, info, why)
     local event = {
@@ -109,8 +108,10 @@ end
 local function elsewhere(self, h, modifiers)
     local connections, to = self.session.connections, modifiers.delegate_to
     local ctx = type(to) == "table" and (to.ctx or to) or nil
-    if type(to) == "string" then ctx = connections:as(to, modifiers.as or nil) end
-    if not ctx and modifiers.as then ctx = connections:as(self.name, modifiers.as) end
+    local as = modifiers.as
+    if as == nil and to then as = self.play.spec.become end
+    if type(to) == "string" then ctx = connections:as(to, as) end
+    if not ctx and modifiers.as then ctx = connections:as(self.name, as) end
     return ctx or h.ctx
 end
 
@@ -131,7 +132,7 @@ end
 
 local function perform_once(self, h, info, step, perform)
     local name = ("%s#%d"):format(step.name, self.gate:count(step.name))
-    local result, mine = self.session.once:run(self.play.name .. "\0" .. name, function()
+    local result, mine = self.session.once:run(self.play.name .. "\0" .. name, step.name, function()
         local done = perform_there(self, h, info, perform)
         self.session:note { event = "once", play = self.play.number, name = name }
         return done
@@ -158,8 +159,6 @@ function Conductor:step(h, info, perform)
     return perform_there(self, h, info, perform)
 end
 
-local NOT_IN_LISTS = { "run_once", "delegate_to", "as" }
-
 --- The steps of a list, which go in one message: those that do not run say so there, in their place.
 ---@param h orrery.play.Host
 ---@param infos orrery.play.StepCall[]
@@ -167,14 +166,6 @@ local NOT_IN_LISTS = { "run_once", "delegate_to", "as" }
 function Conductor:list(h, infos, steps)
     local marked = false
     for i, info in ipairs(infos) do
-        for _, name in ipairs(NOT_IN_LISTS) do
-            if info.modifiers[name] ~= nil then
-                Error.raise {
-                    code = "option", at = info.at,
-                    message = ("%s: not in a list: write h:task(..., { %s = ... }, ...) around it"):format(name, name),
-                }
-            end
-        end
         local step = self:info(h, info)
         local why = self.gate:skips(step)
         steps[i].skip = why and WHY[why] or nil

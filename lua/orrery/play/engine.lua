@@ -230,7 +230,9 @@ local function set_or_nil(list) return list and tags.set(list) or nil end
 local function unwanted(step, settings)
     if step.skip then return step.skip end
     local all = tags.set(step.modifiers.tags, step.tags)
-    if not tags.wanted(set_or_nil(settings.tags), set_or_nil(settings.skip_tags), all) then return "its tags" end
+    if not tags.wanted(set_or_nil(settings.tags), set_or_nil(settings.skip_tags), all) then
+        return "its tags were not asked for"
+    end
     if step.modifiers.when ~= nil and not condition_holds(step) then
         return "its condition does not hold"
     end

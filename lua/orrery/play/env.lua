@@ -101,7 +101,7 @@ function M.new(step, settings)
         check_mode = settings.check, diff = settings.diff, applying = false, sys = sys,
         vars = step.vars,
         file = function(source) return step.files:content(source) end,
-        source = function(source) return step.files:source(source) end,
+        source = function(source) return step.files:source(source, step.id) end,
         cleanup = function(fn) cleanups[#cleanups + 1] = fn end,
     }
     setmetatable(env, { __index = function(_, key) return key == "facts" and step.facts() or nil end })

@@ -20,6 +20,7 @@ M.SMALL = 256 * 1024
 ---@field hash string BLAKE2b-256 of the content, hex
 ---@field content? string of a small one
 ---@field package ticket? string
+---@field package step? string whose progress it is to be sent
 local Source = {}
 Source.__index = Source
 
@@ -37,7 +38,7 @@ function Source:same_as(path)
 end
 
 local function fetch(self, temporary)
-    ask("place", self.ticket, self.name, temporary)
+    ask("place", self.ticket, self.name, temporary, self.step)
     if sys.hash(temporary, "blake2b") ~= self.hash then
         resource.fail(("%s of the controller has changed while it was sent"):format(self.name))
     end
@@ -92,9 +93,10 @@ local function of_text(value, text)
 end
 
 ---@param value any what an option of type "source" has
+---@param step? string that asks for it
 ---@return orrery.play.Source
 ---Raises "resource" where there is no such file.
-function Files:source(value)
+function Files:source(value, step)
     if type(value) == "table" and value.content then return of_text(value, value.content) end
     local name = type(value) == "table" and value.file or value
     local sent = self.sent[name]
@@ -106,6 +108,7 @@ function Files:source(value)
     if sent.missing then resource.fail(sent.missing) end
     local source = setmetatable({
         name = name, size = sent.size, mode = sent.mode, hash = sent.hash, content = sent.content, ticket = self.ticket,
+        step = step,
     }, Source)
     source.hash = source.hash or sys.digest(source.content, "blake2b")
     return source

@@ -1,5 +1,6 @@
 --- What hosts of a play do together: things done once for all, and things that few may do at a time.
 
+local Error = require "orrery.error"
 local sched = require "orrery.sched"
 
 local M = {}
@@ -14,16 +15,29 @@ Once.__index = Once
 ---@return orrery.play.Once
 function M.new() return setmetatable({ futures = {} }, Once) end
 
+-- Whoever waits has not failed in the same way: its host may be well.
+local function theirs(future, what)
+    local ok, result = pcall(future.get, future)
+    if ok then return result end
+    local err = Error.from(result)
+    if err.code == "interrupted" or err.code == "cancelled" then error(err, 0) end
+    Error.raise {
+        code = "resource", cause = err,
+        message = ("%s, which is done once for all, failed on another host: %s"):format(what, tostring(err.message)),
+    }
+end
+
 --- Runs a function for the first one that comes with this key; the others wait, and get what it got.
 ---@param key string
+---@param what string for messages
 ---@param fn fun(): any
 ---@return any result
 ---@return boolean mine whether it ran here
 ---Raises what fn raised, for all.
-function Once:run(key, fn)
+function Once:run(key, what, fn)
     local future = self.futures[key]
-    if future then return future:get(), false end
-    future = sched.future { what = ("what runs once: %s"):format(key) }
+    if future then return theirs(future, what), false end
+    future = sched.future { what = ("%s, which is done once"):format(what) }
     -- Ctrl-C is about what the others wait for, and not about their wait.
     future.inner = true
     self.futures[key] = future

@@ -10,6 +10,7 @@ local host = require "orrery.play.host"
 local options = require "orrery.options"
 local parallel = require "orrery.parallel"
 local session = require "orrery.play.session"
+local tags = require "orrery.play.tags"
 local task = require "orrery.play.task"
 
 local M = {}
@@ -142,8 +143,8 @@ local function make_host(self, conductor, ctx)
         },
         sink = function(event) conductor:event(event) end,
     })
-    local tags = self.spec.tags
-    h.tags = type(tags) == "string" and { tags } or tags or false
+    local own = self.spec.tags
+    h.tags = type(own) == "string" and { own } or own or false
     return h
 end
 
@@ -218,7 +219,8 @@ end
 -- A host that has failed is out; one that an earlier run was through with is not in.
 function Play:choose()
     check_same(self)
-    local chosen = {}
+    local chosen, skip = {}, self.session.settings.skip_tags
+    if skip and not tags.wanted(nil, tags.set(skip), tags.set(self.spec.tags, "always")) then return {} end
     for _, name in ipairs(self.session.inventory:hosts(self.spec.hosts, self.session.settings.limit)) do
         local gate = not self.session.out[name] and self.session:gate(name)
         if gate and gate:play(self.number) then chosen[#chosen + 1] = name end
@@ -280,6 +282,9 @@ end
 function Play:run()
     local start = core.now()
     self:emit { event = "play_start", name = self.name, hosts = self.hosts }
+    if #self.hosts == 0 then
+        self:emit { event = "message", level = "info", text = ("play '%s': no host takes part"):format(self.name) }
+    end
     local ok, err = xpcall(self.run_batches, Error.handler, self)
     local status = self.stopped and "stopped" or self.failures > 0 and "failed" or "ok"
     if not ok then status = Error.from(err).code == "interrupted" and "interrupted" or "error" end

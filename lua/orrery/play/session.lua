@@ -180,7 +180,7 @@ end
 
 local function views_of(settings)
     if settings.views or settings.list then return settings.views or {} end
-    return require("orrery.play.outputs").open("plain", { diff = settings.diff, playbook = settings.playbook })
+    return require("orrery.play.outputs").open("plain", { diff = settings.diff })
 end
 
 local function preload_once(self)

@@ -204,21 +204,25 @@ function FUNCTIONS.read(caller, ticket, name)
     return content
 end
 
-function FUNCTIONS.place(caller, ticket, name, path)
-    caller:put(M.path(allowed(caller, ticket, name)), path, { mode = 0x180 })
+function FUNCTIONS.place(caller, ticket, name, path, step)
+    local on_progress = tickets[ticket] and tickets[ticket].on_progress
+    caller:put(M.path(allowed(caller, ticket, name)), path, {
+        mode = 0x180, on_progress = on_progress and function(done, size) on_progress(step, done, size) end,
+    })
 end
 
 --- Lets a context ask for files while it does something.
 ---@param ctx orrery.Context
 ---@param gathered orrery.play.Gathered
+---@param on_progress? fun(step: string, done: integer, size: integer)
 ---@return string? ticket nil: all is there
 ---@return fun() over
-function M.open(ctx, gathered)
+function M.open(ctx, gathered, on_progress)
     if gathered.complete then return nil, function() end end
     service = service or require("orrery").service(files.SERVICE, FUNCTIONS)
     last_ticket = last_ticket + 1
     local ticket = ("%d %d"):format(ctx.id, last_ticket)
-    tickets[ticket] = { context = ctx.id, names = gathered.names }
+    tickets[ticket] = { context = ctx.id, names = gathered.names, on_progress = on_progress }
     return ticket, function() tickets[ticket] = nil end
 end
 

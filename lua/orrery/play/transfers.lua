@@ -40,7 +40,12 @@ end
 
 local function transfer(h, info, opts)
     if h.check then return foresee(h, info) end
-    return h.ctx[info.resource](h.ctx, info.from, info.to, opts)
+    local all = {}
+    for key, value in pairs(opts or {}) do all[key] = value end
+    function all.on_progress(done, size)
+        tell(h, info, { event = "step_progress", done = done, total = size })
+    end
+    return h.ctx[info.resource](h.ctx, info.from, info.to, all)
 end
 
 local function perform(h, info, opts)

@@ -17,7 +17,7 @@ local M = {}
 ---@field colour? boolean by default as the environment and the terminal say
 ---@field verbosity? integer -1: neither ok nor skipped; 0; 1: lines of commands and tracebacks, too
 ---@field diff? boolean whether diffs are shown (json, junit and html have them always)
----@field playbook? string what to call it in advice, where it differs from the event's
+---@field playbook? string what to call it in advice, as a shell has it: "site.lua -i hosts.ini"; default: the event's
 ---@field report? string file of the HTML report
 ---@field junit? string file of the JUnit report; by default it goes to the stream
 ---@field capture? boolean false: leave what the script prints alone

@@ -374,6 +374,45 @@ core_configure(lua_State *L)
 
 /* ---- files ---- */
 
+#define PROGRESS_TYPE "orrery.progress"
+
+static int
+progress_gc(lua_State *L)
+{
+    struct file_progress **p = luaL_checkudata(L, 1, PROGRESS_TYPE);
+
+    file_progress_unref(*p);
+    *p = NULL;
+    return 0;
+}
+
+/* progress() -> for put and get, to be looked at while they run */
+static int
+core_progress(lua_State *L)
+{
+    struct file_progress **p = lua_newuserdata(L, sizeof *p);
+
+    *p = NULL;
+    if (luaL_newmetatable(L, PROGRESS_TYPE)) {
+        lua_pushcfunction(L, progress_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    *p = file_progress_create();
+    return 1;
+}
+
+/* look_at(progress) -> bytes done, bytes in all (0 where that is not known yet) */
+static int
+core_look_at(lua_State *L)
+{
+    struct file_progress *const *p = luaL_checkudata(L, 1, PROGRESS_TYPE);
+
+    lua_pushnumber(L, (double)atomic_load_explicit(&(*p)->done, memory_order_relaxed));
+    lua_pushnumber(L, (double)atomic_load_explicit(&(*p)->size, memory_order_relaxed));
+    return 2;
+}
+
 static int
 transfer(lua_State *L,
     uint32_t (*start)(struct file_service *, struct context *, const char *, const char *,
@@ -383,7 +422,10 @@ transfer(lua_State *L,
     const char *from = luaL_checkstring(L, 2), *to = luaL_checkstring(L, 3);
     struct file_attributes a = {.mode = (int64_t)luaL_optnumber(L, 4, -1),
         .owner = luaL_optstring(L, 5, NULL),
-        .group = luaL_optstring(L, 6, NULL)};
+        .group = luaL_optstring(L, 6, NULL),
+        .progress = lua_isnoneornil(L, 7)
+            ? NULL
+            : *(struct file_progress **)luaL_checkudata(L, 7, PROGRESS_TYPE)};
     struct err err;
     uint32_t seq = start(node_files(node(L)), c, from, to, &a, mailbox(L), &err);
 
@@ -393,14 +435,14 @@ transfer(lua_State *L,
     return 1;
 }
 
-/* put(context, local, remote, mode, owner, group) -> seq */
+/* put(context, local, remote, mode, owner, group, progress) -> seq; the last four may be nil */
 static int
 core_put(lua_State *L)
 {
     return transfer(L, file_put);
 }
 
-/* get(context, remote, local, mode, owner, group) -> seq */
+/* get(context, remote, local, mode, owner, group, progress) -> seq */
 static int
 core_get(lua_State *L)
 {
@@ -442,6 +484,8 @@ binding_create(lua_State *L, struct node *n)
         {"put", core_put},
         {"get", core_get},
         {"cancel_file", core_cancel_file},
+        {"progress", core_progress},
+        {"look_at", core_look_at},
         {NULL, NULL},
     };
 
