@@ -409,6 +409,38 @@ echo $? >%s/status
         assert.are.same({ 0, "play 1: one (1 host)  [x]\n  h1\n" }, { code, out })
     end)
 
+    it("knows what is owed by a batch or a list that failed in the middle", function()
+        write [[
+            local function handler(name)
+                return function(h) h:shell { cmd = "echo >>/srv/t/" .. name } end
+            end
+            play.play {
+                hosts = "h1,h2", max_failures = 2, handlers = { a = handler "a", b = handler "b", c = handler "c" },
+                run = function(h)
+                    if h.name == "h1" then
+                        h:batch(function(h)
+                            h:directory { path = "/srv/t/x", notify = "a" }
+                            h:directory { path = "/srv/t/x", notify = "b" }
+                            h:shell { name = "good", cmd = "test -e /srv/t/good", notify = "c" }
+                        end)
+                    else
+                        h:apply {
+                            { "directory", path = "/srv/t/x", notify = { "a", "b" } },
+                            { "shell", name = "good", cmd = "test -e /srv/t/good" },
+                        }
+                    end
+                end,
+            }
+        ]]
+        local r = play()
+        assert.are.equal(2, r.code)
+        assert.are.same({ { "a" }, { "a", "b" } }, { one(r, "host_end", "h1").owed, one(r, "host_end", "h2").owed })
+        for _, host in ipairs { "h1", "h2" } do lab.exec(host, "touch /srv/t/good") end
+        assert.are.equal(0, play("--failed").code)
+        assert.are.same({ 1, 0, 1 }, { lines("h1", "a"), lines("h1", "b"), lines("h1", "c") })
+        assert.are.same({ 1, 1, 0 }, { lines("h2", "a"), lines("h2", "b"), lines("h2", "c") })
+    end)
+
     it("logs in and becomes root as the inventory says, with passwords that nobody sees", function()
         remote.write(dir .. "/hosts.lua", [[return {
             ssh = { user = "pwuser", password = "orrery-lab" }, become = { password = "orrery-lab" },
