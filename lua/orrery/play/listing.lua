@@ -6,6 +6,7 @@
 
 local filter = require "orrery.play.filter"
 local naming = require "orrery.play.naming"
+local resource = require "orrery.play.resource"
 local resources = require "orrery.play.resource"
 
 local M = {}
@@ -33,10 +34,10 @@ local function tag_text(tags)
     return "  [" .. table.concat(names, ", ") .. "]"
 end
 
-local function add(state, name, resource, tags)
+local function add(state, name, kind, tags)
     tags = filter.set(state.tags, tags)
     if not filter.wanted(state.only, state.skip, tags) then return end
-    local label = resource and name:sub(1, #resource) ~= resource and ("%s (%s)"):format(name, resource) or name
+    local label = kind and name:sub(1, #kind) ~= kind and ("%s (%s)"):format(name, kind) or name
     state.lines[#state.lines + 1] = ("%s%s%s"):format(("  "):rep(state.depth + 2), label, tag_text(tags))
 end
 
@@ -48,11 +49,12 @@ local function inside(state, tags, fn)
     if not ok then error(err, 0) end
 end
 
-local function title(resource, opts)
-    local definition = resources.find(resource)
-    local own = definition and definition.options.name
-    local name = opts.title or not own and opts.name
-    return type(name) == "string" and name or naming.of(resource, opts)
+-- `name` is what a step is called, unless its resource has another meaning for it.
+local function title(kind, opts)
+    local definition = type(kind) == "string" and resource.find(kind)
+    if type(opts.title) == "string" then return opts.title end
+    if type(opts.name) == "string" and not (definition and definition.options.name) then return opts.name end
+    return naming.of(kind, opts)
 end
 
 local function list_task(state, h, name, opts, fn)

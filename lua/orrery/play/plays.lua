@@ -64,6 +64,7 @@ local PLAY = {
 ---@field spec orrery.PlaySpec
 ---@field number integer
 ---@field name string
+---@field key string the name, which tells it from others of the same name
 ---@field hosts string[]
 ---@field handlers orrery.play.Handlers
 ---@field allowed number
@@ -125,7 +126,7 @@ end
 -- What an earlier run left to be done at the end.
 function Play:owed(conductor)
     local names = {}
-    for _, name in ipairs(self.session:owed(self.name, conductor.name)) do
+    for _, name in ipairs(self.session:owed(self.key, conductor.name)) do
         if self.handlers.by_name[name] then names[#names + 1] = name end
     end
     if #names == 0 then return end
@@ -210,11 +211,11 @@ end
 local function check_same(self)
     local settings, history = self.session.settings, self.session.history
     local was = settings.failed and not settings.from_start and history and history.plays[self.number]
-    if was and was ~= self.name then
+    if was and was ~= self.key then
         Error.raise {
             code = "usage",
             message = ("orrery play: the playbook has changed since the last run: play %d was '%s', and is '%s' now; "
-                .. "--failed --from-start takes the hosts alone"):format(self.number, was, self.name),
+                .. "--failed --from-start takes the hosts alone"):format(self.number, was, self.key),
         }
     end
 end
@@ -284,7 +285,8 @@ end
 
 function Play:run()
     local start = core.now()
-    self:emit { event = "play_start", name = self.name, hosts = self.hosts }
+    local key = self.key ~= self.name and self.key or nil
+    self:emit { event = "play_start", name = self.name, key = key, hosts = self.hosts }
     if #self.hosts == 0 then
         self:emit { event = "message", level = "info", text = ("play '%s': no host takes part"):format(self.name) }
     end
@@ -308,6 +310,7 @@ function M.play(spec)
         session = run, spec = spec, number = run.plays, name = spec.name or ("play %d"):format(run.plays),
         handlers = handlers.read(spec.handlers), results = {}, failed = {}, failures = 0, h = {},
     }, Play)
+    self.key = run:key(self.name)
     connections.become(spec.become)
     batches.sizes(spec.serial, 1)
     self.hosts = self:choose()

@@ -129,7 +129,7 @@ end
 local function in_turn(h, info, opts, fn)
     local conductor = h.conductor
     if not opts.throttle or not conductor then return perform(h, info, opts, fn) end
-    return conductor.session.throttle:run(conductor.play.name .. "\0" .. info.title, opts.throttle, function()
+    return conductor.session.throttle:run(conductor.play.key .. "\0" .. info.title, opts.throttle, function()
         return perform(h, info, opts, fn)
     end)
 end
