@@ -7,7 +7,6 @@
 local filter = require "orrery.play.filter"
 local naming = require "orrery.play.naming"
 local resource = require "orrery.play.resource"
-local resources = require "orrery.play.resource"
 
 local M = {}
 
@@ -23,8 +22,8 @@ Unknown.__concat = function(a, b) return tostring(a) .. tostring(b) end
 
 local function unknown() return setmetatable({ changed = false, failed = false, skipped = false }, Unknown) end
 
--- Options of the engine that hold for what a step contains.
-local PLAIN = { say = true, warn = true, progress = true, flush_handlers = true, notify = true }
+-- Methods that are no steps.
+local PLAIN = { say = true, warn = true, flush_handlers = true, call = true }
 
 local function tag_text(tags)
     local names = {}
@@ -71,7 +70,8 @@ end
 
 local function step(state, h, method)
     return function(_, first, second, third)
-        if PLAIN[method] then return end
+        if PLAIN[method] then return unknown() end
+        if method == "as" then return h end
         if method == "task" then return list_task(state, h, first, second, third) end
         if method == "batch" then
             local fn = type(first) == "function" and first or second
