@@ -255,6 +255,16 @@ describe("plays", function()
         assert.are.equal(0, play.finish())
     end)
 
+    it("give a host no more time than they say", function()
+        configure {}
+        local r = play.play { hosts = { "a", "b" }, timeout = "10ms", run = function(h)
+            if h.name == "a" then orrery.sleep(60) end
+        end }
+        assert.are.same({ "timeout", nil }, { r.failed.a.code, r.failed.b })
+        assert.matches("'timeout' must be seconds", failure(play.play, {
+            hosts = { "a" }, run = function() end, timeout = "soon" }).message)
+    end)
+
     it("of the same name are not taken for one another", function()
         configure {}
         local ran = {}

@@ -9,6 +9,7 @@ local handlers = require "orrery.play.handlers"
 local host = require "orrery.play.host"
 local options = require "orrery.options"
 local parallel = require "orrery.parallel"
+local schema = require "orrery.play.schema"
 local session = require "orrery.play.session"
 local tags = require "orrery.play.tags"
 local task = require "orrery.play.task"
@@ -35,8 +36,10 @@ local PLAY = {
     vars = { "table", "function" },
     handlers = "table",
     force_handlers = "boolean",
-    timeout = { type = "number", check = function(s) return s > 0, "must be greater than 0" end },
+    timeout = { "number", "string" },
 }
+
+local TIMEOUT = { timeout = { type = "duration", doc = "for each host" } }
 
 ---@class orrery.PlaySpec
 ---@field name? string default "play N"
@@ -51,7 +54,7 @@ local PLAY = {
 ---@field vars? table|fun(name: string, vars: table): table above those of the inventory
 ---@field handlers? table by name, or a list of { name, function }
 ---@field force_handlers? boolean they run on a host that failed, too
----@field timeout? number seconds for each host
+---@field timeout? number|string seconds for each host, or "30m"
 
 ---@class orrery.PlayResult
 ---@field ok boolean no host failed
@@ -304,6 +307,7 @@ end
 ---Raises "option"; "partial" where the play was stopped: more hosts failed than may, or all of a batch.
 function M.play(spec)
     spec = options.check("play", spec, PLAY)
+    spec.timeout = schema.check("play", { timeout = spec.timeout }, TIMEOUT, Error.at()).timeout
     local run = session.current()
     run.plays = run.plays + 1
     local self = setmetatable({
