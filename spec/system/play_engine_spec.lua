@@ -205,6 +205,15 @@ describe("the engine of resources", function()
             assert.matches("there is no resource 'nothing'", err.message)
         end)
 
+        it("says that the h of here is not there", function()
+            local err = remote.failure(h.batch, h, function() h:stat "/" end)
+            assert.are.equal("argument", err.code)
+            assert.matches("h:batch: the function runs on the target, and 'h' is not there: it gets an h of its own",
+                err.message)
+            err = remote.failure(h.stat, h, { "/", when = function() return h.vars.x end })
+            assert.matches("stat: option 'when': the function runs on the target, and 'h' is not there", err.message)
+        end)
+
         it("returns from a batch what its function returns, nil too", function()
             local name, a, b, c = h:batch(function(host) return host.name, nil, { x = 1 } end)
             assert.are.same({ target.ctx.name, nil, { x = 1 }, nil }, { name, a, b, c })

@@ -60,6 +60,37 @@ function M.conduct(h, info, perform)
     return conductor:step(h, info, perform)
 end
 
+local MT = {}
+
+local function is_host(value)
+    local mt = type(value) == "table" and getmetatable(value)
+    return mt == MT or type(mt) == "table" and type(mt.__index) == "table" and is_host(mt.__index)
+end
+
+-- A function that goes to the target must not take this h along, which it would by a slip of the pen only.
+local function refuse_captured(what, fn, at)
+    if type(fn) ~= "function" then return end
+    for i = 1, debug.getinfo(fn, "u").nups do
+        local name, value = debug.getupvalue(fn, i)
+        if is_host(value) then
+            local text = "%s: the function runs on the target, and '%s' is not there: %s"
+            local instead = what == "h:batch" and "it gets an h of its own, h:batch(function(h) ... end)"
+                or "it gets what it is to judge as arguments"
+            Error.raise { code = "argument", at = at, message = text:format(what, name, instead) }
+        end
+    end
+end
+
+local FUNCTIONS = { "when", "until_", "changed_when", "failed_when" }
+
+local function make(definition, given, at)
+    local step = steps.make(definition, given, at)
+    for _, key in ipairs(FUNCTIONS) do
+        refuse_captured(("%s: option '%s'"):format(definition.name, key), step.modifiers[key], at)
+    end
+    return step
+end
+
 local function info_of(step, id)
     step.id, step.resource = id, step.definition.name
     return step
@@ -128,7 +159,7 @@ end
 ---@param at? string
 ---@return orrery.play.Result
 function Host:one(definition, given, at)
-    local step = steps.make(definition, given, at)
+    local step = make(definition, given, at)
     return M.conduct(self, info_of(step, M.next_id(self)), function() return send_one(self, step, given) end)
 end
 
@@ -161,7 +192,7 @@ function Host:apply(list)
     for i, each in ipairs(list) do
         local name, given = steps.entry(each, at)
         local definition = resource.find(name) or resource.unknown(name, at)
-        local step = steps.make(definition, given, at)
+        local step = make(definition, given, at)
         refuse_in_list(step, at)
         own = add_own(own, definition)
         infos[i], entries[i] = info_of(step, ("%s.%d"):format(id, i)), entry(step, given)
@@ -208,6 +239,7 @@ function Host:batch(opts, fn)
     if type(opts) ~= "table" or type(fn) ~= "function" then
         Error.raise { code = "argument", at = at, message = "h:batch takes a function, which runs on the target" }
     end
+    refuse_captured("h:batch", fn, at)
     local info = {
         id = M.next_id(self), resource = "batch", title = opts.name or "batch", modifiers = {}, how = "batch", at = at,
     }
@@ -300,7 +332,7 @@ local function index(h, key)
     return function(self, ...) return Host.one(self, definition, steps.given(...), Error.at()) end
 end
 
-local MT = { __index = index }
+MT.__index = index
 
 ---@class orrery.play.HostOptions
 ---@field name? string default: the context's
