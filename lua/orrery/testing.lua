@@ -7,8 +7,8 @@
 --     site:close()
 --
 -- A sandbox is what this machine's file system is, with all that is changed kept in memory (an overlay), and processes
--- of its own; the network is this machine's. That takes root. Without it, a sandbox is a plain directory, which a playbook
--- has to put in front of its paths: h.vars.root, which is "" in an overlay.
+-- of its own; the network is this machine's. That takes root. Without it, a sandbox is a plain directory, which a
+-- playbook has to put in front of its paths: h.vars.root, which is "" in an overlay.
 
 local Error = require "orrery.error"
 local options = require "orrery.options"
