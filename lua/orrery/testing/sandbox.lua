@@ -14,8 +14,8 @@ local Sandbox = {}
 Sandbox.__index = Sandbox
 
 -- In a mount namespace of its own, so that nothing of it is left when the last process has ended. (Those of a user
--- namespace cannot have all of this machine's root below them.) What is changed goes to a tmpfs. Other file systems than
--- the root are not in it, but for what a program needs.
+-- namespace cannot have all of this machine's root below them.) What is changed goes to a tmpfs. Other file systems
+-- than the root are not in it, but for what a program needs.
 local ENTER = [[
 set -e
 mount --make-rprivate /
