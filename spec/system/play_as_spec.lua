@@ -76,7 +76,9 @@ describe("a host that is lost in the middle", function()
             if event.event == "step_line" then lab.kill "h2" end
         end
         h.sink = on_event
-        local err = remote.failure(h.shell, h, { "echo going; sleep 1000", name = "long", notify = "restart" })
+        local err = remote.failure(function()
+            h:shell { "echo going; sleep 1000", name = "long", notify = "restart" }
+        end)
         lab.start "h2"
         assert.are.same({ "dead", "1", "long" }, { err.code, err.step, err.name })
         assert.matches("play_as_spec%.lua:%d+$", err.at)
