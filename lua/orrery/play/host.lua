@@ -264,6 +264,8 @@ end
 
 -- Users of a context of the script's are reached by sudo, or by the launcher that is named.
 local function become(h, user)
+    if user == false then return h.ctx end
+    if user == true then user = "root" end
     local who = type(user) == "table" and user or { user = tostring(user) }
     local key = ("%d\0%s\0%s"):format(h.ctx.id, who.method or "sudo", who.user or "root")
     if not h.others[key] then

@@ -113,6 +113,12 @@ end
 ---@param at? string
 ---Raises "file" for one that cannot be read.
 function M.add_step(gathered, made, at)
+    -- A template that stands in the script names variables and files as one in a file does.
+    local text, more = made.options.content, made.definition.more_files
+    if made.definition.vars and type(text) == "string" then
+        gathered.texts[#gathered.texts + 1] = text
+        for _, other in ipairs(more and more(text, "") or {}) do M.add(gathered, other, more) end
+    end
     for _, name in ipairs(named(made.definition, made.options)) do
         local entry = M.add(gathered, name, made.definition.more_files)
         if entry.missing then

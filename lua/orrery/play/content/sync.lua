@@ -147,11 +147,11 @@ end
 --- See orrery.play.resources.sync.
 function M.check(o, env)
     local top, entries = list(o, env)
-    local ids = env.there(THERE, "ids", { owner = o.owner, group = o.group }, env.check_mode)
     local answer = env.there(THERE, "compare", {
         dest = o.dest, entries = described(entries), checksums = o.checksums, delete = o.delete,
-        exclude = o.exclude or {}, uid = ids.uid, gid = ids.gid,
+        exclude = o.exclude or {}, owner = o.owner, group = o.group, check_mode = env.check_mode,
     })
+    local ids = answer.ids
     if answer.dest ~= "absent" and answer.dest ~= "directory" then
         resource.fail(("%s is a %s"):format(o.dest, answer.dest))
     end

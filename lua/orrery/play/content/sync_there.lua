@@ -17,8 +17,9 @@ local SAME_TIME = 1e-5
 ---@field checksums boolean
 ---@field delete boolean
 ---@field exclude string[]
----@field uid? integer
----@field gid? integer
+---@field owner? string|integer
+---@field group? string|integer
+---@field check_mode boolean
 
 ---@class orrery.play.SyncAnswer by the entries' numbers
 ---@field missing table<integer, true>
@@ -28,6 +29,7 @@ local SAME_TIME = 1e-5
 ---@field attributes table<integer, true> mode or owner differ
 ---@field surplus string[] what is there and not in the list, the uppermost alone
 ---@field dest "absent"|"directory"|string what the destination is
+---@field ids orrery.play.Attributes
 
 local function attributes_differ(request, e, st)
     if e.type ~= "link" and e.mode and e.mode ~= st.mode then return true end
@@ -65,12 +67,24 @@ end
 
 local function brief(st) return { type = st.type, mode = st.mode, uid = st.uid, gid = st.gid, size = st.size } end
 
+-- The numbers of a user and a group of this machine.
+local function ids_of(request)
+    local env = { check_mode = request.check_mode }
+    function env.run(argv)
+        local context = require "orrery.context"
+        return context.from_id((require("orrery.core").self())):run(argv, { check = false })
+    end
+    return attributes.wanted({ owner = request.owner, group = request.group }, env)
+end
+
 --- Tells what differs. Changes nothing.
 ---@param request orrery.play.SyncRequest
 ---@return orrery.play.SyncAnswer
 function M.compare(request)
     local answer = { missing = {}, differs = {}, hashes = {}, old = {}, attributes = {}, surplus = {} }
     local top, known = paths.look(request.dest, true), {}
+    answer.ids = ids_of(request)
+    request.uid, request.gid = answer.ids.uid, answer.ids.gid
     answer.dest = top and top.type or "absent"
     for i, e in ipairs(request.entries) do
         known[e.path] = true
@@ -167,19 +181,6 @@ function M.finish(request)
         local each = request.directories[i]
         own(request, request.dest .. "/" .. each.path, each.mode or attributes.new_mode(true))
     end
-end
-
---- The numbers of a user and a group of this machine.
----@param o { owner: any, group: any }
----@param check_mode boolean
----@return orrery.play.Attributes
-function M.ids(o, check_mode)
-    local env = { check_mode = check_mode }
-    function env.run(argv)
-        local context = require "orrery.context"
-        return context.from_id((require("orrery.core").self())):run(argv, { check = false })
-    end
-    return attributes.wanted({ owner = o.owner, group = o.group }, env)
 end
 
 return M
