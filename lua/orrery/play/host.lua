@@ -149,7 +149,7 @@ local function send_one(h, step, given)
     local response = asking.ask(h, {
         id = step.id, single = true, steps = { entry(step, given) }, own = add_own(nil, step.definition),
         vars = vars_for(h, gathered, step.definition.vars),
-    }, { at = step.at, what = step.title, gathered = gathered })
+    }, { at = step.at, what = step.title, gathered = gathered, step = step })
     return response.results[1]
 end
 
@@ -217,7 +217,7 @@ local function drop_response(_, ...) return ... end
 -- The resources that a function names, as it seems: a word that is one by chance does no harm.
 local function resources_in(literals)
     local own, takes_files = nil, false
-    for name in pairs(literals) do
+    for name in pairs(literals.words) do
         local definition = name:match "^[%a_][%w_]*$" and resource.find(name)
         if definition then own = add_own(own, definition) end
         for _, option in pairs(definition and definition.options or {}) do
