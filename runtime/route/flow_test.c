@@ -140,7 +140,7 @@ test_flood(void **state)
 
     while (flows_receive(x->flows, PEER, HANDLE, FLOW_WINDOW))
         sent += FLOW_WINDOW;
-    assert_in_range(sent, FLOW_FLOOD + FLOW_WINDOW, FLOW_FLOOD + 2 * FLOW_WINDOW);
+    assert_in_range(sent, FLOW_FLOOD + FLOW_WINDOW, FLOW_FLOOD + 2ull * FLOW_WINDOW);
     assert_true(flows_receive(x->flows, PEER + 1, HANDLE, FLOW_WINDOW));
 }
 
