@@ -81,6 +81,7 @@ void
 stream_fail(struct stream *s)
 {
     struct err why = {0};
+    bool flooded;
 
     /* As much as a pipe holds: a far side that goes on talking must not keep the loop here. */
     for (int i = 0; i < LAST_READS && s->state != CLOSED && stream_read_text(s); i++)
@@ -88,12 +89,13 @@ stream_fail(struct stream *s)
     if (s->state == CLOSED)
         return;
     pthread_mutex_lock(&s->lock);
-    if (s->flooded)
+    flooded = s->flooded;
+    if (flooded)
         err_set(&why, ERR_LIMIT, "it reads no answers: more than %zu MiB wait", s->owed_max >> 20);
     else
         s->transport->ops->end(s->transport, &why);
     pthread_mutex_unlock(&s->lock);
-    if (s->flooded)
+    if (flooded)
         log_warn("stream", "%s: cut off: %s", s->name, why.msg);
     if (s->state == BOOTING && s->bootstrap) {
         char text[sizeof why.msg];
