@@ -65,7 +65,7 @@ void loop_reap(struct loop *loop, void (*destroy)(void *), void *object);
  *
  * While it waits, the thread may run the loop: callbacks run on its stack, so it must hold no lock that
  * they take. loop may be NULL: then it just sleeps. One that works behind the scenes runs the loop only
- * while no other thread has begun to wait for some time: those are asking something.
+ * while no other thread has begun to wait for some time: those are asking something. It does not spin.
  */
 struct loop_waiter {
     atomic_uint news;

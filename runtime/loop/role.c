@@ -396,11 +396,12 @@ spin(struct loop *loop, struct loop_waiter *w, unsigned seen)
     count(spins_lost);
 }
 
-/* Only while it has helped recently. */
+/* Only while it has helped recently. Not in the background: what is moved there has all CPUs busy, and who
+ * sleeps a little longer finds more at once. */
 static bool
 may_spin(struct loop *loop, struct loop_waiter *w)
 {
-    if (spin_limit(loop) == 0)
+    if (w->background || spin_limit(loop) == 0)
         return false;
     if (w->spin_pause == 0)
         return true;
