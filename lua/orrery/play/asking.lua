@@ -6,7 +6,7 @@ local Error = require "orrery.error"
 local modules = require "orrery.modules"
 local receiver = require "orrery.receiver"
 local resource = require "orrery.play.resource"
-local select = require("orrery.select").select
+local select_for = require("orrery.select").select_for
 local sources = require "orrery.play.sources"
 
 local M = {}
@@ -97,11 +97,11 @@ local function needed(request, opts)
     return names
 end
 
-local function pack(...) return { n = _G.select("#", ...), ... } end
+local function pack(...) return { n = select("#", ...), ... } end
 
-local function wait(h, inbox, future)
+local function wait(h, inbox, future, what)
     while not future:done() do
-        local which, list = select(inbox, future)
+        local which, list = select_for(what, inbox, future)
         if which ~= inbox then break end
         M.deliver(h, list)
     end
@@ -114,7 +114,7 @@ local function call(h, ctx, request, opts)
     local inbox = inbox_of(h, ctx)
     request.sender = inbox:sender()
     local future = ctx:call_async(enter, modules.bundle(ctx.id, needed(request, opts)), request)
-    local answer = pack(pcall(wait, h, inbox, future))
+    local answer = pack(pcall(wait, h, inbox, future, ("%s on %s"):format(opts.what or "a step", h.name)))
     if not future:done() then future:cancel() end
     drain(h, inbox)
     if not answer[1] then error(answer[2], 0) end
@@ -148,7 +148,8 @@ end
 --- Asks a host's context to do something, and handles what it tells meanwhile.
 ---@param h orrery.play.Host
 ---@param request orrery.play.Request
----@param opts { at?: string, gathered: orrery.play.Gathered, literals?: orrery.play.Literals, step?: table }
+---@param opts { at?: string, what?: string, gathered: orrery.play.Gathered, literals?: orrery.play.Literals,
+---step?: table }
 ---@return orrery.play.Response
 ---@return any ... what a batch has returned
 ---Raises what went wrong, with the place in it.
