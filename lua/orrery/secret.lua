@@ -182,6 +182,9 @@ end
 
 function Secret.__tostring() return SHOWN end
 
+-- In JSON, which is for others to read.
+function Secret.__json() return M.MARK end
+
 function Secret.__concat(left, right)
     local from, texts = {}, {}
     for i, value in ipairs { left, right } do

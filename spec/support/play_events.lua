@@ -198,4 +198,32 @@ function M.feed(view, events, upto)
     for i = 1, upto or #events do view:event(events[i]) end
 end
 
+--- The fields of each event, and of errors ("error"), as docs/events.md has them in its tables.
+---@return table<string, table<string, true>>
+function M.documented()
+    local file = assert(io.open("docs/events.md", "rb"))
+    local known, names, common = {}, {}, {}
+    for line in file:lines() do
+        local row = line:match "^| (`.-) |"
+        if line:find "^#" then names = {} end
+        local first = line:match "^`([%w_]+)`"
+        if first then names = { first } end
+        if line == "## Errors" then names = { "error" } end
+        for _, name in ipairs(names) do known[name] = known[name] or {} end
+        if row then
+            for field in row:gmatch "`([%w_]+)`" do
+                for _, name in ipairs(names) do known[name][field] = true end
+                if field == "event" or field == "time" then common[field] = true end
+            end
+        end
+    end
+    file:close()
+    for name, fields in pairs(known) do
+        if name ~= "error" then
+            for field in pairs(common) do fields[field] = true end
+        end
+    end
+    return known
+end
+
 return M

@@ -43,12 +43,14 @@ describe("orrery inventory", function()
         local data = json.decode(stdout)
         assert.are.same({ "web", "db" }, data.prod.children)
         assert.are.same({ ntp = "10.0.0.1", port = 80 }, data._meta.hostvars.web3)
-        assert.are.same({ 0, "@prod:\n  |--@web:\n  |  |--web1\n  |  |--web2\n  |  |--web3\n  |--@db:\n  |  |--db1\n", "" },
+        assert.are.same({ 0,
+            "@prod:\n  |--@web:\n  |  |--web1\n  |  |--web2\n  |  |--web3\n  |--@db:\n  |  |--db1\n", "" },
             { orrery("inventory", "-i", ini, "--graph", "prod") })
         assert.matches("  |  |  |--web1\n  |  |  |  |--{ntp = \"10.0.0.1\"}\n  |  |  |  |--{port = 80}\n",
             (select(2, orrery("inventory", "-i", ini, "--graph", "--vars"))), 1, true)
         assert.are.same({ 0, "web1\nweb3\ndb1\n", "" }, { orrery("inventory", "-i", ini, "--expand", "@prod!web2") })
-        assert.are.same({ 0, "3 hosts: web[1,3],db1\n", "" }, { orrery("inventory", "-i", ini, "--fold", "@prod!web2") })
+        assert.are.same({ 0, "3 hosts: web[1,3],db1\n", "" },
+            { orrery("inventory", "-i", ini, "--fold", "@prod!web2") })
         assert.are.same({ 0, "2 hosts: a[1-2]\n", "" }, { orrery("inventory", "--fold", "a[1-2]") })
     end)
 
@@ -69,8 +71,8 @@ describe("orrery inventory", function()
 
     it("says in one line what is wrong in an inventory", function()
         for message, words in pairs {
-            ["orrery: ROOT/bad.ini:2:6: 'x' is no variable: one is written NAME=VALUE, without spaces outside of quotes"]
-                = { "-i", root .. "/bad.ini", "--list" },
+            ["orrery: ROOT/bad.ini:2:6: 'x' is no variable: one is written NAME=VALUE, without spaces outside of "
+                .. "quotes"] = { "-i", root .. "/bad.ini", "--list" },
             ["orrery: ROOT/bad.lua: hosts.web1: a table was expected, not a number"] =
                 { "-i", root .. "/bad.lua", "--list" },
             ["orrery: cannot read the inventory: ROOT/none: No such file or directory"] =
@@ -146,8 +148,8 @@ describe("hosts of an inventory", function()
         file:write(("[web]\nalpha ansible_host=h1 ansible_user=deploy\nbeta ansible_host=h2\n[web:vars]\n"
             .. "ansible_user=root\n[jumped]\ngamma ansible_host=h3 ansible_ssh_common_args='-J root@h1'\n"))
         file:close()
-        local code, stdout, stderr = orrery("exec", "-i", root .. "/lab.ini", "-F", lab.ssh_config(), "-H", "@web,gamma",
-            "echo $(id -un) $(uname -n)")
+        local code, stdout, stderr = orrery("exec", "-i", root .. "/lab.ini", "-F", lab.ssh_config(), "-H",
+            "@web,gamma", "echo $(id -un) $(uname -n)")
         assert.are.same({ 0, "" }, { code, stderr })
         local lines = {}
         for line in stdout:gmatch "[^\n]+" do lines[#lines + 1] = line end

@@ -55,6 +55,20 @@ describe("steps of a host that logs in as somebody who may not do everything", f
         other:close()
     end)
 
+    it("know groups of any number of members", function()
+        local names = {}
+        for i = 1, 20000 do names[i] = "member" .. i end
+        lab.exec("h1", "cp /etc/group /etc/group.before")
+        finally(function() lab.exec("h1", "mv /etc/group.before /etc/group") end)
+        local file = assert(io.open(lab.root "h1" .. "/etc/group", "a"))
+        file:write("crowd:x:4000:", table.concat(names, ","), "\nbehind:x:4001:\n")
+        file:close()
+        assert.are.same({ 20000, 4001 }, ctx:call(function()
+            local sys = require "orrery.sys"
+            return { #sys.group("crowd").members, sys.group("behind").gid }
+        end))
+    end)
+
     it("have no place in lists and batches", function()
         local err = remote.failure(h.apply, h, { { "stat", "/", as = "root" } })
         assert.matches("stat: option 'as' has no place in a list: use h:as%(user%):apply", err.message)
@@ -62,5 +76,28 @@ describe("steps of a host that logs in as somebody who may not do everything", f
         assert.matches("stat: option 'as' has no place inside of a batch", err.message)
         err = remote.failure(h.batch, h, function(host) host:put("a", "/b") end)
         assert.matches("h:put: not inside of a batch; write it before the batch, or use h:copy", err.message)
+    end)
+end)
+
+describe("a host that is lost in the middle", function()
+    if not lab.need(2, { foreign = true, isolated = true }) then return end
+
+    it("has told what it had begun, and the error says which step it was", function()
+        local ctx = remote.open "h2"
+        local h, events = support.host(ctx)
+        local function on_event(event)
+            events[#events + 1] = event
+            if event.event == "step_line" then lab.kill "h2" end
+        end
+        h.sink = on_event
+        local err = remote.failure(function()
+            h:shell { "echo going; sleep 1000", name = "long", notify = "restart" }
+        end)
+        lab.start "h2"
+        assert.are.same({ "dead", "1", "long" }, { err.code, err.step, err.name })
+        assert.matches("play_as_spec%.lua:%d+$", err.at)
+        assert.are.same({ "step_start", "step_line" }, { events[1].event, events[2].event })
+        assert.are.same({ "restart" }, events[1].notify)
+        assert.are.equal(2, #events)
     end)
 end)

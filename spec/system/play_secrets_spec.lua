@@ -30,7 +30,7 @@ play.play {
     run = function(h)
         h:directory { path = "/srv/s", mode = "700" }
         h:template { src = dir .. "/conf.tmpl", dest = "/srv/s/conf", notify = "told" }
-        h:copy { dest = "/srv/s/copy", content = "token=" .. file .. "\n", backup = true, validate = "grep -q token %s" }
+        h:copy { dest = "/srv/s/copy", content = "token=" .. file .. "\n", validate = "grep -q token %s" }
         h:line { path = "/srv/s/lines", line = vault.password, create = true }
         h:command { "sh", "-c", "echo out $PW; echo err $PW >&2; base64 -w0; echo", env = { PW = vault.password },
             stdin = "user:" .. file, name = "run it " .. file:reveal() }

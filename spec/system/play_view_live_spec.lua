@@ -91,6 +91,20 @@ describe("the live view on a terminal", function()
         end
     end)
 
+    it("leaves the cursor shown after the second Ctrl-C, too, and shows what is said after the first", function()
+        start(100, 30, PLAY .. "while true do pcall(sched.sleep, 1000) end", "3", "3")
+        window:await "── web tier"
+        window:key "C-c"
+        window:await "Ctrl-C again exits now"
+        remote.eventually("the region below it", function()
+            return window:screen():find "exits now\n── web tier"
+        end)
+        assert.are.equal(1, regions(window:screen()))
+        window:key "C-c"
+        window:await "ended 130"
+        assert.is_true(window:cursor())
+    end)
+
     it("follows the window's size", function()
         start(100, 30, STAY, "20", "5")
         window:await "── web tier"

@@ -39,7 +39,8 @@ ntp=10.0.0.1
 owner=nobody
 [empty]
 ]==],
-    ["b.json"] = [[{ "web": { "hosts": ["w2", "w1"], "vars": { "port": 80 }, "children": ["edge"] }, "edge": ["e1", "w1"],
+    ["b.json"] = [[{ "web": { "hosts": ["w2", "w1"], "vars": { "port": 80 }, "children": ["edge"] },
+        "edge": ["e1", "w1"],
         "alone": { "color": "red" }, "db": { "hosts": ["w1"], "vars": { "port": 90, "name": "g\u00fcn" } },
         "_meta": { "hostvars": { "w1": { "own": [1, { "x": null }], "port": 8080 }, "ghost": { "x": 1 } } } }]],
     ["c.py"] = "#!/bin/sh\n[ \"$1\" != --list ] || echo '{\"a\": [\"x\", \"y\"], \"b\": {\"children\": [\"a\"], "

@@ -13,33 +13,6 @@ local function shown(events)
     return table.concat(out)
 end
 
--- The fields of each event, and of errors, as docs/events.md has them in its tables.
-local function documented()
-    local file = assert(io.open("docs/events.md", "rb"))
-    local known, names, common = {}, {}, {}
-    for line in file:lines() do
-        local row = line:match "^| (`.-) |"
-        if line:find "^#" then names = {} end
-        local first = line:match "^`([%w_]+)`"
-        if first then names = { first } end
-        if line == "## Errors" then names = { "error" } end
-        for _, name in ipairs(names) do known[name] = known[name] or {} end
-        if row then
-            for field in row:gmatch "`([%w_]+)`" do
-                for _, name in ipairs(names) do known[name][field] = true end
-                if field == "event" or field == "time" then common[field] = true end
-            end
-        end
-    end
-    file:close()
-    for name, fields in pairs(known) do
-        if name ~= "error" then
-            for field in pairs(common) do fields[field] = true end
-        end
-    end
-    return known
-end
-
 describe("the JSON view", function()
     it("writes an event a line", function()
         local events = play_events.make { hosts = 5, failures = 0.4, lost = 0.2 }
@@ -55,7 +28,7 @@ describe("the JSON view", function()
     end)
 
     it("writes nothing that is not documented", function()
-        local known = documented()
+        local known = play_events.documented()
         local events = play_events.make { hosts = 20, failures = 0.4, lost = 0.2 }
         for _, e in ipairs(events) do
             assert.is_table(known[e.event], e.event)

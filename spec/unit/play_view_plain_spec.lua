@@ -87,6 +87,19 @@ describe("the plain view", function()
         has(text(), "ok        task")
     end)
 
+    it("tells an error once, of the innermost step that failed of it", function()
+        local v, text = view()
+        begun(v, { "web1" })
+        v:event(step("web1", "1.1", "part", "failed", { error = { message = "no room" } }))
+        v:event(step("web1", "1", "task", "failed", { error = { message = "no room" } }))
+        v:event { event = "host_end", play = 1, host = "web1", status = "failed", error = { message = "no room" } }
+        local _, times = text():gsub("no room", "")
+        assert.are.equal(1, times)
+        has(text(), "failed    task")
+        v:finish()
+        has(text(), "failed    web1: part\n")
+    end)
+
     it("does not wait for ever for who is slow", function()
         local now = 100
         local v, text = view { clock = function() return now end }

@@ -21,6 +21,10 @@ describe("a secret", function()
         assert.is_false(secret.is {})
     end)
 
+    it("does not show its text in JSON", function()
+        assert.are.equal('{"a":"********"}', require("orrery.json").encode { a = s })
+    end)
+
     it("is made of texts and numbers, and of nothing else", function()
         assert.are.equal("1234567", secret(1234567):reveal())
         assert.are.equal(s, secret.new(s))

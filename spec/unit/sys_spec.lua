@@ -138,4 +138,15 @@ describe("orrery.sys", function()
             assert.are.equal(out:match "^%x+", sys.hash(dir .. "/f", "blake2b"))
         end
     end)
+
+    it("says what space there is, and which addresses", function()
+        local space = assert(sys.space(dir))
+        assert.is_true(space.size >= space.free and space.free >= space.available and space.available >= 0)
+        assert.are.equal("ENOENT", select(3, sys.space(dir .. "/nothing")))
+        local loopback
+        for _, each in ipairs(sys.addresses()) do
+            if each.address == "127.0.0.1" then loopback = each end
+        end
+        assert.are.same({ interface = "lo", family = "ipv4", address = "127.0.0.1", prefix = 8 }, loopback)
+    end)
 end)

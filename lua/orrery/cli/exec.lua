@@ -253,7 +253,8 @@ function M.main(opts, words)
     local names = {}
     for i, host in ipairs(list) do names[i] = host.name end
     local self = setmetatable({
-        opts = opts, argv = argv, list = list, inventory = inventory, said = {}, causes = {}, begun = {}, status = ALL_OK,
+        opts = opts, argv = argv, list = list, inventory = inventory,
+        said = {}, causes = {}, begun = {}, status = ALL_OK,
     }, Exec)
     local function flush() self.printer:flush() end
     self.printer = output.printer(names, function() sched.after(0, flush) end)

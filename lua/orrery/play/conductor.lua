@@ -13,6 +13,7 @@ local M = {}
 ---@field pending orrery.play.Pending handlers that are owed
 ---@field changes integer steps that changed something
 ---@field in_handler boolean
+---@field package marked? string the step that the record was told of last
 ---@field package under table<string, string[]> handlers that steps under way would owe
 local Conductor = {}
 Conductor.__index = Conductor
@@ -53,7 +54,9 @@ function Conductor:event(event)
         owed = event.notify
         if event.status == "changed" or event.status == "unknown" then self.changes = self.changes + 1 end
     end
-    self.play:emit(event)
+    -- The record has been told where the host is, unless there is more to know.
+    local known = event.event == "step_start" and event.step == self.marked and not event.notify
+    self.play:emit(event, known)
     if owed then self:notify(owed) end
 end
 
@@ -95,12 +98,13 @@ local function skipped(info, why)
 end
 
 -- Written before the step begins: where this host is.
-function Conductor:mark(step)
+function Conductor:mark(step, at)
     if self.in_handler then return end -- what is owed is known, and is no place to go on from
     self.session:note {
         event = "at", play = self.play.number, host = self.name, step = step.id, name = step.name,
-        nth = self.gate:count(step.name),
+        nth = self.gate:count(step.name), resource = step.resource, at = at,
     }
+    self.marked = step.id
 end
 
 -- Where and how often -------------------------------------------------------------------------------
@@ -111,7 +115,7 @@ local function elsewhere(self, h, modifiers)
     local as = modifiers.as
     if as == nil and to then as = self.play.spec.become end
     if type(to) == "string" then ctx = connections:as(to, as) end
-    if not ctx and modifiers.as then ctx = connections:as(self.name, as) end
+    if not ctx and modifiers.as ~= nil then ctx = connections:as(self.name, as) end
     return ctx or h.ctx
 end
 
@@ -132,7 +136,7 @@ end
 
 local function perform_once(self, h, info, step, perform)
     local name = ("%s#%d"):format(step.name, self.gate:count(step.name))
-    local result, mine = self.session.once:run(self.play.name .. "\0" .. name, step.name, function()
+    local result, mine = self.session.once:run(self.play.key .. "\0" .. name, step.name, function()
         local done = perform_there(self, h, info, perform)
         self.session:note { event = "once", play = self.play.number, name = name }
         return done
@@ -154,7 +158,7 @@ function Conductor:step(h, info, perform)
         if info.how == "batch" then return nil end -- of what a function returns, nobody else knows
         return skipped(info, WHY[why])
     end
-    if not self.gate:seeking() then self:mark(step) end
+    if not self.gate:seeking() then self:mark(step, info.at) end
     if info.modifiers.run_once then return perform_once(self, h, info, step, perform) end
     return perform_there(self, h, info, perform)
 end
@@ -172,7 +176,7 @@ function Conductor:list(h, infos, steps)
         -- What a failure goes back to is the first of them that runs.
         if not why and not marked then
             marked = true
-            self:mark(step)
+            self:mark(step, info.at)
         end
     end
 end

@@ -78,10 +78,11 @@ end
 
 --- Something happened.
 ---@param event table taken
-function Session:emit(event)
+---@param unrecorded? boolean the record knows already
+function Session:emit(event, unrecorded)
     event = scrubbed(event)
     event.time = event.time or sys.time()
-    self.record:event(event)
+    if not unrecorded then self.record:event(event) end
     self.tally:event(event)
     show(self, event)
 end
@@ -131,8 +132,16 @@ function Session:gate(host)
     return gate or nil
 end
 
+--- What a play is known by in records: its name, with a number where there was one of that name before.
+---@param name string
+---@return string
+function Session:key(name)
+    self.names[name] = (self.names[name] or 0) + 1
+    return self.names[name] == 1 and name or ("%s #%d"):format(name, self.names[name])
+end
+
 --- Handlers that an earlier run owes to a host.
----@param play string its name
+---@param play string its key
 ---@param host string
 ---@return string[]
 function Session:owed(play, host)
@@ -195,7 +204,7 @@ end
 function M.new(settings)
     settings.playbook = settings.playbook or running_script()
     local self = setmetatable({
-        settings = settings, plays = 0, out = {}, gates = {}, tally = tally.new(), once = once.new(),
+        settings = settings, plays = 0, out = {}, gates = {}, names = {}, tally = tally.new(), once = once.new(),
         throttle = once.throttle(), views = views_of(settings), record = NO_RECORD, warnings = {}, finished = false,
     }, Session)
     self.inventory = require("orrery.play.hosts").open(settings)
@@ -213,6 +222,12 @@ function Session:begin()
     self:emit { event = "run_start", playbook = settings.playbook, check = settings.check, diff = settings.diff }
     for _, text in ipairs(self.warnings) do self:warn(text) end
     self.warnings = {}
+    if not settings.failed then return end
+    local failed, when = self.history:failed(), os.date("%Y-%m-%d %H:%M:%S", math.floor(self.history.head.time or 0))
+    local whom = #failed > 0 and table.concat(failed, ",") or "plays that had not begun"
+    self:emit {
+        event = "message", level = "info", text = ("going on with what the run of %s left: %s"):format(when, whom),
+    }
 end
 
 local function hosts_of(tallied)

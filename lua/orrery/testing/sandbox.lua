@@ -105,6 +105,8 @@ function Sandbox:run(argv)
     return self.ctx:run(argv, { check = false })
 end
 
+local function shown(text) return (("%q"):format(text):gsub("\\\n", "\\n")) end
+
 -- Assertions ----------------------------------------------------------------------------------------
 
 local FILE = {
@@ -137,7 +139,7 @@ function Sandbox:has_file(path, expected)
     local content = self:read(path)
     check_field(self, path, "content", expected.content, content)
     if expected.contains and not (content or ""):find(expected.contains, 1, true) then
-        fail(self, "%s does not contain %q", path, expected.contains)
+        fail(self, "%s does not contain %s", path, shown(expected.contains))
     end
     return stat
 end
@@ -157,14 +159,14 @@ local COMMAND = { code = { type = "number", default = 0 }, stdout = "string", co
 ---@return orrery.CommandResult
 function Sandbox:runs(argv, expected)
     expected = options.check("runs", expected, COMMAND)
-    local shown = type(argv) == "table" and table.concat(argv, " ") or argv
+    local what = type(argv) == "table" and table.concat(argv, " ") or argv
     local r = self:run(argv)
     if r.code ~= expected.code then
-        fail(self, "%s ended with status %d, and should with %d: %s", shown, r.code, expected.code, r.stderr)
+        fail(self, "%s ended with status %d, and should with %d: %s", what, r.code, expected.code, r.stderr)
     end
-    check_field(self, shown, "output", expected.stdout, r.stdout)
+    check_field(self, what, "output", expected.stdout, r.stdout)
     if expected.contains and not r.stdout:find(expected.contains, 1, true) then
-        fail(self, "%s does not say %q but %q", shown, expected.contains, r.stdout)
+        fail(self, "%s does not say %s but %s", what, shown(expected.contains), shown(r.stdout))
     end
     return r
 end

@@ -2,7 +2,7 @@
 
 local M = {}
 
-M.doc = "is it a machine, a virtual one, a container?"
+M.doc = "whether it is a machine of its own, a virtual one, a container"
 
 M.fields = {
     { "container",

@@ -13,6 +13,7 @@ local LEAST_ROWS, LEAST_COLUMNS = 6, 16
 local NAME, STEP = 28, 44   -- most columns for a host's name, a step's
 local BAR = 24              -- columns of a bar, where there is room
 local ELAPSED = 7
+local BETWEEN = "(between steps)"
 local SLOWEST = 10          -- hosts below the steps
 
 ---@class orrery.play.views.Glyphs
@@ -144,7 +145,7 @@ local function host_line(host, opts, name_room, step_room)
     local line = pieces(opts.columns - 1, opts.paint)
     local step, running = shown_step(host)
     line:add("plain", width.pad(text.flat(host.name), name_room) .. "  ")
-    line:add(running and "plain" or "dim", width.pad(running and step or "...", step_room))
+    line:add(running and "plain" or "dim", width.pad(running and step or BETWEEN, step_room))
     line:add("dim", width.pad(elapsed(opts.now - host.since), ELAPSED, true))
     if line:left() <= 2 then return line:line() end
     if running and running.done and running.total then
@@ -193,7 +194,7 @@ local function by_step(hosts)
         local key = text.key(name, running and running.step)
         local group = by_key[key]
         if not group then
-            group = { name = running and name or "...", names = {}, done = 0, total = 0, order = #groups }
+            group = { name = running and name or BETWEEN, names = {}, done = 0, total = 0, order = #groups }
             by_key[key], groups[#groups + 1] = group, group
         end
         table.insert(group.names, host.name)

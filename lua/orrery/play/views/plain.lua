@@ -27,6 +27,7 @@ local NAME = 44             -- columns of steps' names, after which hosts begin
 ---@field least number seconds
 ---@field most number
 ---@field tail? string[]
+---@field shown? boolean its error is there already, since a part of it has failed of that
 
 ---@class orrery.play.views.Group
 ---@field key string
@@ -90,11 +91,11 @@ local function through(group, host)
 end
 
 ---@private
-function Plain:add(group, e, key, tail)
+function Plain:add(group, e, key, tail, shown)
     local bucket = group.by_key[key]
     local seconds = e.seconds or 0
     if not bucket then
-        bucket = { event = e, names = {}, least = seconds, most = seconds, tail = tail }
+        bucket = { event = e, names = {}, least = seconds, most = seconds, tail = tail, shown = shown }
         group.by_key[key], group.buckets[#group.buckets + 1] = bucket, bucket
         group.since = group.since or self.tally.now
     end
@@ -204,7 +205,7 @@ function Plain:show_step(bucket)
     local brief = e.message and not (failed and e.error) and text.lines(e.message) or {}
     self:head(e.status, (e.handler and "handler " or "") .. text.step_name(e), self:summary(bucket, brief))
     for i = 1, #brief > 1 and #brief or 0 do self:wrapped(MARGIN, text.printable(brief[i])) end
-    if failed then self:details(problem.lines(e.error or e.message, e, self.verbosity > 0)) end
+    if failed and not bucket.shown then self:details(problem.lines(e.error or e.message, e, self.verbosity > 0)) end
     for _, line in ipairs(failed and bucket.tail or {}) do self:wrapped(MARGIN, "| " .. line) end
     if self.diff then self:details(changes.lines(e.diff)) end
 end
@@ -301,11 +302,12 @@ end
 
 function on.step_end(self, e)
     self:at(e.host, e.step)
-    local group = self:group("step", e, e.step)
+    local group, host = self:group("step", e, e.step), self.tally.hosts[e.host]
+    local shown = e.status == "failed" and tally.is_same(host.failure, e)
     local tail = self.tails[e.host]
     tail = tail and tail.step == e.step and not has_output(e.error) and tail or nil
     local diff = self.diff and e.diff and #changes.lines(e.diff) > 0 and changes.key(e.diff) or ""
-    self:add(group, e, text.key(e.status, e.message, e.error and problem.key(e.error), diff), tail)
+    self:add(group, e, text.key(e.status, e.message, e.error and problem.key(e.error), diff), tail, shown)
     if self.active[e.host] ~= nil then through(group, e.host) end
     if tail then self.tails[e.host] = nil end
     self:settle(next(self.active) == nil)

@@ -2,6 +2,7 @@
 --
 -- Views keep one each, so that they do not depend on one another.
 
+local problem = require "orrery.play.views.problem"
 local text = require "orrery.play.views.text"
 local width = require "orrery.play.views.width"
 
@@ -70,6 +71,16 @@ function Tally:host(name)
     return host
 end
 
+-- Whether a step failed of one that is a part of it.
+---@param failure? orrery.play.views.Failure
+---@param e table
+---@return boolean
+function M.is_same(failure, e)
+    if not failure or failure.step == e.step then return false end
+    local inner = tostring(failure.step):sub(1, #tostring(e.step) + 1) == tostring(e.step) .. "."
+    return inner and problem.message(failure.error) == problem.message(e.error)
+end
+
 local function find(host, step)
     for i = #host.running, 1, -1 do
         if host.running[i].step == step then return host.running[i], i end
@@ -136,7 +147,7 @@ function on.step_end(self, e)
     if at then table.remove(host.running, at) end
     host.since = self.now
     host.counts[e.status] = (host.counts[e.status] or 0) + 1
-    if e.status == "failed" then
+    if e.status == "failed" and not M.is_same(host.failure, e) then
         local error = e.error
         host.failure = {
             status = "failed", error = error, step = e.step, name = text.step_name(e),

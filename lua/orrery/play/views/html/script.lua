@@ -177,8 +177,20 @@ function failure(list) {
     return body;
   });
 }
+// What failed is told of the innermost step.
+function innermost(runs) {
+  const outer = new Set(), key = (r, id) => r.host + ' ' + D.steps[r.step - 1].play + ' ' + id;
+  for (const r of runs) {
+    const parts = D.steps[r.step - 1].id.split('.');
+    while (parts.length > 1) {
+      parts.pop();
+      outer.add(key(r, parts.join('.')));
+    }
+  }
+  return runs.filter(r => !outer.has(key(r, D.steps[r.step - 1].id)));
+}
 function showFailures() {
-  const bad = groups(shown.filter(r => r.status === 'failed').concat(shownLost),
+  const bad = groups(innermost(shown.filter(r => r.status === 'failed')).concat(shownLost),
     r => [r.step || 0, r.status, general(r)].join('\0')).sort((a, b) => b.length - a.length);
   const box = $('failures');
   box.replaceChildren();
