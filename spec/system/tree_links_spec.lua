@@ -1,7 +1,7 @@
 local orrery = require "orrery"
 local leak = require "spec.support.leak"
 local remote = require "spec.support.remote"
-local tree = require "spec.support.context_row"
+local tree = require "spec.support.tree"
 
 leak.guard { timeout = 30 }
 

@@ -5,7 +5,7 @@ local lab = require "spec.support.lab"
 local leak = require "spec.support.leak"
 local nested = require "orrery.nested"
 local remote = require "spec.support.remote"
-local tree = require "spec.support.context_row"
+local tree = require "spec.support.tree"
 
 leak.guard { allow = { "thread %d+ 'orrery%-file'" } }
 
