@@ -91,9 +91,9 @@ end
 -- Labs of runs that were killed before they could clean up.
 local function remove_stale()
     for entry in lfs.dir("/run") do
-        local pid = entry:match("^orrery%-lab%-" .. own_prefix .. "(%d+)$")
+        local name, pid = entry:match("^orrery%-lab%-(" .. own_prefix .. "(%d+)[%l_]*)$")
         if pid and not lfs.attributes("/proc/" .. pid) then
-            command(own_prefix .. pid, "down")
+            command(name, "down")
         end
     end
 end
