@@ -28,7 +28,7 @@
 #include "process.h"
 #include "router.h"
 
-#define PATIENCE_MS 30000
+#define PATIENCE_MS 60000 /* a thousand processes under a sanitizer on a busy machine take 30 s */
 
 struct side {
     struct loop *loop;

@@ -423,6 +423,7 @@ sys_open(lua_State *L)
     sys_push_digests(L);
     sys_push_sockets(L);
     sys_push_machine(L);
+    sys_push_as(L);
     lua_setfield(L, -2, "orrery.sys");
     lua_pop(L, 2);
 }

@@ -50,13 +50,16 @@ read_all(int fd, size_t limit, char **content)
     return n < 0 || size > limit ? -1 : (ssize_t)size;
 }
 
-/* read(path, limit = none) -> content. Of a longer one: nil, message, "EFBIG". */
+/*
+ * read(path, limit = none) -> content. Of a longer one: nil, message, "EFBIG". Nothing is waited for: of a pipe that
+ * somebody has put there, there is what is in it.
+ */
 static int
 sys_read(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     double limit = luaL_optnumber(L, 2, 0);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), error;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), error;
     char *content;
     ssize_t n;
 

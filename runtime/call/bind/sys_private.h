@@ -22,6 +22,7 @@ void sys_push_names(lua_State *L);   /* sys_names.c */
 void sys_push_digests(lua_State *L); /* sys_digest.c */
 void sys_push_sockets(lua_State *L); /* sys_socket.c */
 void sys_push_machine(lua_State *L); /* sys_machine.c */
+void sys_push_as(lua_State *L);      /* sys_as.c */
 
 /* Name of a user or a group by its number, pushed as a string; false where there is none. */
 int sys_push_name(lua_State *L, int user, unsigned id);
