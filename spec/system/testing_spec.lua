@@ -21,8 +21,8 @@ for _, kind in ipairs { "overlay", "directory" } do
 
         it("takes what is done in it, and shows it", function()
             assert.are.equal(kind, box.kind)
-            box:runs(("mkdir -p %s/srv/x && echo hello >%s/srv/x/f && chmod 640 %s/srv/x/f && ln -s f %s/srv/x/l"):format(
-                box.root, box.root, box.root, box.root))
+            local at = box.root .. "/srv/x"
+            box:runs(("mkdir -p %s && cd %s && echo hello >f && chmod 640 f && ln -s f l"):format(at, at))
             box:has_file("/srv/x/f", { type = "file", mode = "640", content = "hello\n", contains = "ell" })
             box:has_file("/srv/x/l", { type = "link", target = "f" })
             box:has_no_file "/srv/x/g"
@@ -60,6 +60,7 @@ describe("a playbook under test", function()
     end)
 
     local function playbook(text)
+        if site then site:close() end
         remote.write(dir .. "/site.lua", 'local play = require "orrery.play"\n' .. text)
         site = testing.playbook(dir .. "/site.lua", { inventory = { hosts = { "a", "b" } }, kind = "directory" })
         return site

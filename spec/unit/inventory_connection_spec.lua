@@ -1,6 +1,7 @@
 local leak = require "spec.support.leak"
 require "orrery.core"
 local inventory = require "orrery.play.inventory"
+local secret = require "orrery.secret"
 local ssh_arguments = require "orrery.play.inventory.ssh_arguments"
 
 leak.guard()
@@ -54,8 +55,8 @@ describe("how a host is reached", function()
         for _, case in ipairs {
             { { ansible_host = "10.0.0.1", ansible_port = "2222", ansible_user = "deploy" },
                 { "ssh", "10.0.0.1", { port = 2222, user = "deploy", name = "web1" } } },
-            { { ansible_ssh_private_key_file = "/k", ansible_password = "p", ansible_timeout = 5 },
-                { "ssh", "web1", { identity = "/k", password = "p", connect_timeout = 5, name = "web1" } } },
+            { { ansible_ssh_private_key_file = "/k", ansible_timeout = 5 },
+                { "ssh", "web1", { identity = "/k", connect_timeout = 5, name = "web1" } } },
             { { ansible_ssh_common_args = "-o ProxyJump=bastion -o StrictHostKeyChecking=no -p 99" },
                 { "ssh", "web1", { jump = "bastion", strict = "no", port = 99, name = "web1" } } },
             { { ansible_host_key_checking = false }, { "ssh", "web1", { strict = "no", name = "web1" } } },
@@ -69,6 +70,16 @@ describe("how a host is reached", function()
         } do
             assert.are.same({ case[2] }, links { vars = case[1] })
         end
+    end)
+
+    it("has passwords that are secrets", function()
+        local connection = one({ vars = { ansible_password = "hush-hush", ansible_become_pass = "hush-too" } })
+            :connection("web1")
+        local password = connection.links[1].options.password
+        assert.are.equal("(secret)", tostring(password))
+        assert.are.same({ "hush-hush", "hush-too" }, { secret.reveal(password),
+            secret.reveal(connection.become.password) })
+        assert.is_false(connection.become.enabled)
     end)
 
     it("is decided by what is nearest to the host, in whichever words", function()
@@ -96,7 +107,6 @@ describe("how a host is reached", function()
             { { become = false }, { enabled = false } },
             { { vars = { ansible_become = "yes", ansible_become_user = "app", ansible_become_method = "doas" } },
                 { enabled = true, user = "app", method = "doas" } },
-            { { vars = { ansible_become_pass = "x" } }, { enabled = false, password = "x" } },
         } do
             assert.are.same(case[2], one(case[1]):connection("web1").become)
         end

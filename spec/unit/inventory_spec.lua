@@ -71,6 +71,14 @@ describe("an inventory in Lua", function()
         assert.are.same({}, inventory.load({}):hosts())
     end)
 
+    it("may have secrets in it, which are not listed", function()
+        local secret = require "orrery.secret"
+        local inv = inventory.load { hosts = { a = { vars = { token = secret.new "hush-hush" } } } }
+        assert.are.equal("hush-hush", secret.reveal(inv:vars("a").token))
+        assert.is_nil(json.encode(show.list(inv)):find "hush")
+        assert.are.equal('token = "********"  (host a, inventory)', show.why(inv, "a"))
+    end)
+
     it("says what is wrong in it", function()
         for text, message in pairs {
             ["return 1"] = "/x.lua: it must return a table, not a number",
@@ -219,6 +227,21 @@ describe("sources", function()
         local dir = make { ["inventory.ini"] = "a" }
         assert.are.same({ dir .. "/inventory.ini" }, inventory.default(dir))
         assert.are.same({}, inventory.default())
+    end)
+end)
+
+describe("an inventory of many hosts", function()
+    it("takes no time to speak of", function()
+        local lines, start = { "[all:vars]" }, os.clock()
+        for i = 1, 20 do lines[#lines + 1] = ("v%d = %d"):format(i, i) end
+        lines[#lines + 1] = "[web]"
+        for i = 1, 10000 do lines[#lines + 1] = ("web%05d port=%d x='a b'"):format(i, i) end
+        local inv = inventory.load(make { ["hosts.ini"] = table.concat(lines, "\n") } .. "/hosts.ini")
+        assert.are.equal(10000, #inv:hosts())
+        assert.are.equal("web[00001-05000]", inv:fold(inv:expand "@web!web[05001-10000]"))
+        assert.are.equal(10000, #json.decode(json.encode(show.list(inv))).web.hosts)
+        for _, name in ipairs(inv:hosts()) do inv:connection(name) end
+        assert.is_true(os.clock() - start < 10)
     end)
 end)
 

@@ -69,7 +69,8 @@ describe("h:task", function()
             n = n + 1
             return n
         end))
-        assert.has_error(function() h:task("t", { retries = 1, delay = 0, until_ = function() end }, function() end) end,
+        local never = { retries = 1, delay = 0, until_ = function() end }
+        assert.has_error(function() h:task("t", never, function() end) end,
             "resource: until_ did not hold in 2 tries")
     end)
 

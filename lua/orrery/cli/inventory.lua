@@ -32,6 +32,7 @@ end
 ---@return orrery.Inventory?
 ---Raises "inventory", "decode".
 function M.load(opts)
+    if not opts.inventory and (os.getenv "ORRERY_INVENTORY" or "") == "" then return nil end
     local inventory = require "orrery.play.inventory"
     local sources = opts.inventory or inventory.default()
     return sources[1] and inventory.load(sources) or nil

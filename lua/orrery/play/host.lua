@@ -149,7 +149,7 @@ local function send_one(h, step, given)
     local response = asking.ask(h, {
         id = step.id, single = true, steps = { entry(step, given) }, own = add_own(nil, step.definition),
         vars = vars_for(h, gathered, step.definition.vars),
-    }, { at = step.at, gathered = gathered })
+    }, { at = step.at, what = step.title, gathered = gathered, step = step })
     return response.results[1]
 end
 
@@ -207,7 +207,7 @@ function Host:apply(list)
     end
     return asking.ask(self, {
         id = id, steps = entries, own = own, vars = vars_for(self, gathered, wants_vars),
-    }, { at = at, gathered = gathered }).results
+    }, { at = at, what = "a list of steps", gathered = gathered }).results
 end
 
 -- Batches -----------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ local function drop_response(_, ...) return ... end
 -- The resources that a function names, as it seems: a word that is one by chance does no harm.
 local function resources_in(literals)
     local own, takes_files = nil, false
-    for name in pairs(literals) do
+    for name in pairs(literals.words) do
         local definition = name:match "^[%a_][%w_]*$" and resource.find(name)
         if definition then own = add_own(own, definition) end
         for _, option in pairs(definition and definition.options or {}) do
@@ -248,7 +248,7 @@ function Host:batch(opts, fn)
         local own, takes_files = resources_in(literals)
         sources.add_batch(gathered, literals, opts.files, takes_files)
         return drop_response(asking.ask(self, { id = info.id, batch = fn, own = own, vars = self.vars }, {
-            at = at, gathered = gathered, literals = literals,
+            at = at, what = info.title, gathered = gathered, literals = literals,
         }))
     end)
 end
@@ -264,6 +264,8 @@ end
 
 -- Users of a context of the script's are reached by sudo, or by the launcher that is named.
 local function become(h, user)
+    if user == false then return h.ctx end
+    if user == true then user = "root" end
     local who = type(user) == "table" and user or { user = tostring(user) }
     local key = ("%d\0%s\0%s"):format(h.ctx.id, who.method or "sudo", who.user or "root")
     if not h.others[key] then

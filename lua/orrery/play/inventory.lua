@@ -75,11 +75,11 @@ end
 
 --- The names of all hosts, in the order of the sources.
 ---@return string[]
-function Inventory:hosts() return { unpack(self.model.host_names) } end
+function Inventory:hosts() return Model.copy(self.model.host_names) end
 
 --- The names of all groups, "all" and "ungrouped" first.
 ---@return string[]
-function Inventory:groups() return { unpack(self.model.group_names) } end
+function Inventory:groups() return Model.copy(self.model.group_names) end
 
 --- The hosts of a group and of those below it.
 ---@param group string

@@ -26,7 +26,8 @@ local M = {}
 ---@field check? fun(value: any): boolean?, string? ok, and what the value must be: "must be even"
 ---@field secret? boolean it is a secret by its nature: never shown
 ---@field sealed? boolean the resource gets secrets in it as such, and reveals them itself
----@field public? boolean everyone on the target can see it, as arguments of commands: it can hold no secret
+---@field public? boolean|string everyone on the target can see it, as arguments of commands, so it can hold no secret;
+---a text says what to do instead
 
 ---@alias orrery.play.Schema table<string, orrery.play.Option>
 
@@ -359,8 +360,9 @@ function M.check(where, given, schema, at)
         local option = schema[name]
         if option == nil then unknown(where, name, names_of(schema), at) end
         if option.public and holds_secret(value) then
-            fail(where, ("option '%s' has a secret in it, and all users of the machine can see it; stdin or env take "
-                .. "it to the command"):format(name), at)
+            local instead = type(option.public) == "string" and option.public or "stdin or env take it to the command"
+            fail(where, ("option '%s' has a secret in it, and all users of the machine can see it; %s"):format(
+                name, instead), at)
         end
         local converted, must, wrong = check_value(value, option)
         if must then

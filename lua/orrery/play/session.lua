@@ -132,8 +132,16 @@ function Session:gate(host)
     return gate or nil
 end
 
+--- What a play is known by in records: its name, with a number where there was one of that name before.
+---@param name string
+---@return string
+function Session:key(name)
+    self.names[name] = (self.names[name] or 0) + 1
+    return self.names[name] == 1 and name or ("%s #%d"):format(name, self.names[name])
+end
+
 --- Handlers that an earlier run owes to a host.
----@param play string its name
+---@param play string its key
 ---@param host string
 ---@return string[]
 function Session:owed(play, host)
@@ -150,19 +158,26 @@ local function playbook_path(settings)
     return record.absolute(path, cwd)
 end
 
+-- What --failed is to go on with.
+local function check_left(history)
+    if not history then
+        Error.raise {
+            code = "usage", message = "orrery play: there is no record of an earlier run of this playbook",
+        }
+    end
+    if history:open() then return end
+    Error.raise {
+        code = "usage", nothing_left = true, message = "orrery play: the last run of this playbook left nothing to do",
+    }
+end
+
 -- The record is opened last: what stood in the former one is known by then.
 local function open_record(self)
     local settings, path = self.settings, playbook_path(self.settings)
     local base = path and settings.record ~= false and record.base()
     local dir = base and base .. "/" .. record.id(path)
     if dir then self.history = record.last(dir, self.inventory:id()) end
-    if settings.failed and not (self.history and self.history:open()) then
-        Error.raise {
-            code = "usage",
-            message = self.history and "orrery play: the last run of this playbook left nothing to do"
-                or "orrery play: there is no record of an earlier run of this playbook",
-        }
-    end
+    if settings.failed then check_left(self.history) end
     if settings.list or settings.record == false or not path then return end
     self.record = record.open(dir, function(text) self.warnings[#self.warnings + 1] = text end)
     self:note {
@@ -196,7 +211,7 @@ end
 function M.new(settings)
     settings.playbook = settings.playbook or running_script()
     local self = setmetatable({
-        settings = settings, plays = 0, out = {}, gates = {}, tally = tally.new(), once = once.new(),
+        settings = settings, plays = 0, out = {}, gates = {}, names = {}, tally = tally.new(), once = once.new(),
         throttle = once.throttle(), views = views_of(settings), record = NO_RECORD, warnings = {}, finished = false,
     }, Session)
     self.inventory = require("orrery.play.hosts").open(settings)
@@ -214,6 +229,12 @@ function Session:begin()
     self:emit { event = "run_start", playbook = settings.playbook, check = settings.check, diff = settings.diff }
     for _, text in ipairs(self.warnings) do self:warn(text) end
     self.warnings = {}
+    if not settings.failed then return end
+    local failed, when = self.history:failed(), os.date("%Y-%m-%d %H:%M:%S", math.floor(self.history.head.time or 0))
+    local whom = #failed > 0 and table.concat(failed, ",") or "plays that had not begun"
+    self:emit {
+        event = "message", level = "info", text = ("going on with what the run of %s left: %s"):format(when, whom),
+    }
 end
 
 local function hosts_of(tallied)

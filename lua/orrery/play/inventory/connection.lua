@@ -4,6 +4,7 @@
 local Error = require "orrery.error"
 local json = require "orrery.json"
 local options = require "orrery.options"
+local secret = require "orrery.secret"
 local ssh_arguments = require "orrery.play.inventory.ssh_arguments"
 
 local M = {}
@@ -37,6 +38,13 @@ local function text(value)
     return type(value) == "number" and ("%.14g"):format(value) or value
 end
 
+-- From here on it is shown nowhere, whatever the file that it stands in looks like.
+local function hidden(value)
+    local plain, must = text(value)
+    if type(plain) == "string" and plain ~= "" then return secret.new(plain) end
+    return plain, must
+end
+
 local function home(value)
     local path = text(value)
     if type(path) ~= "string" then return path, "a path" end
@@ -55,16 +63,16 @@ local NAMES = {
     ansible_host = { "ssh.host", text }, ansible_ssh_host = { "ssh.host", text },
     ansible_port = { "ssh.port", number }, ansible_ssh_port = { "ssh.port", number },
     ansible_user = { "ssh.user", text }, ansible_ssh_user = { "ssh.user", text },
-    ansible_password = { "ssh.password", text }, ansible_ssh_password = { "ssh.password", text },
-    ansible_ssh_pass = { "ssh.password", text },
+    ansible_password = { "ssh.password", hidden }, ansible_ssh_password = { "ssh.password", hidden },
+    ansible_ssh_pass = { "ssh.password", hidden },
     ansible_ssh_private_key_file = { "ssh.identity", home }, ansible_private_key_file = { "ssh.identity", home },
-    ansible_ssh_private_key_passphrase = { "ssh.passphrase", text },
+    ansible_ssh_private_key_passphrase = { "ssh.passphrase", hidden },
     ansible_ssh_timeout = { "ssh.connect_timeout", number }, ansible_timeout = { "ssh.connect_timeout", number },
     ansible_host_key_checking = { "ssh.strict", checking }, ansible_ssh_host_key_checking = { "ssh.strict", checking },
     ansible_become = { "become.enabled", boolean }, ansible_become_user = { "become.user", text },
     ansible_become_method = { "become.method", text },
-    ansible_become_password = { "become.password", text }, ansible_become_pass = { "become.password", text },
-    ansible_sudo_pass = { "become.password", text },
+    ansible_become_password = { "become.password", hidden }, ansible_become_pass = { "become.password", hidden },
+    ansible_sudo_pass = { "become.password", hidden },
 }
 
 -- Strings of arguments for ssh(1); what they say applies together.

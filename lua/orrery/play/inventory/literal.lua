@@ -73,6 +73,7 @@ function Reader:signed()
     self:skip()
     local value = self:number()
     if sign ~= "-" then return value end
+    if value == 0 then return 0 end
     return type(value) == "number" and -value or "-" .. value
 end
 

@@ -42,6 +42,15 @@ function M.fail(from, text)
     Error.raise { code = "inventory", message = (from and from .. ": " or "") .. text }
 end
 
+--- A list of its own. (unpack has a limit that inventories are beyond.)
+---@param list string[]
+---@return string[]
+function M.copy(list)
+    local copy = {}
+    for i, each in ipairs(list) do copy[i] = each end
+    return copy
+end
+
 ---@return orrery.inventory.Model
 function M.new()
     local model = setmetatable({ host_names = {}, hosts = {}, group_names = {}, groups = {} }, Model)
@@ -225,7 +234,7 @@ end
 ---@return string[]? hosts nil: there is no such group
 function Model:members(name)
     if not self.groups[name] then return nil end
-    if name == "all" then return { unpack(self.host_names) } end
+    if name == "all" then return M.copy(self.host_names) end
     local seen, list = {}, {}
     add_members(self, name, seen, list)
     local ordered = {}

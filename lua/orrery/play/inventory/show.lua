@@ -1,12 +1,13 @@
 --- What an inventory is shown as: the JSON that `ansible-inventory --list` prints, a tree, the reasons for variables.
 
 local json = require "orrery.json"
+local Model = require "orrery.play.inventory.model"
 
 local M = {}
 
 -- JSON ---------------------------------------------------------------------------------------------
 
-local function list_of(names) return json.array { unpack(names) } end
+local function list_of(names) return json.array(Model.copy(names)) end
 
 local function add_group(model, name, data)
     local group, shown = model.groups[name], {}

@@ -234,7 +234,7 @@ return resource.define {
     doc = "A directory is a working copy of a git repository, at a version: fetched by git on the target.",
     options = {
         repo = { type = "string", required = true, check = no_option, doc = "where it is: an address or a path, as for "
-            .. "git clone" },
+            .. "git clone", public = "a key, or a credential helper of git's, lets it in" },
         dest = { type = "path", required = true, doc = "the directory" },
         version = { type = "string", default = "HEAD", check = no_option, doc = "a branch, a tag, a commit (all of its "
             .. "digits) or a ref; the branch that the repository has checked out, if not given" },
