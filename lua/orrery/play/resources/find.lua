@@ -92,7 +92,9 @@ local function check(o, env)
             search:skip(path, why or "no directory")
         end
     end
-    return nil, { files = search.files, matched = #search.files, examined = search.examined, passed_over = search.skipped }
+    return nil, {
+        files = search.files, matched = #search.files, examined = search.examined, passed_over = search.skipped,
+    }
 end
 
 return resource.define {
