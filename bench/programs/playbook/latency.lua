@@ -7,7 +7,7 @@ local program = require "lib.program"
 local tasks = require "tasks"
 
 local vars = {
-    root = "/srv/bench", port = 8080, workers = 2, rotate = 4,
+    root = "/srv/bench", interpreter = "/bin/sh", port = 8080, workers = 2, rotate = 4,
     peers = { { name = "db1", port = 5432 }, { name = "db2", port = 5433 }, { name = "cache1", port = 6379 } },
 }
 for _, word in ipairs(arg) do

@@ -6,7 +6,7 @@ local tasks = require "tasks"
 play.play {
     name = "site", hosts = "@all",
     vars = {
-        root = "/srv/bench", port = 8080, workers = 2, rotate = 4,
+        root = "/srv/bench", interpreter = "/bin/sh", port = 8080, workers = 2, rotate = 4,
         peers = { { name = "db1", port = 5432 }, { name = "db2", port = 5433 }, { name = "cache1", port = 6379 } },
     },
     handlers = {
