@@ -116,11 +116,12 @@ end
 
 --- Runs a command that prints lines "name value".
 ---@param command string
+---@param limit? number seconds until it is given up
 ---@return table<string, number>? figures nil where it failed
 ---@return string[] notes lines "note: ..." of it, and why it failed
-function M.figures(command)
+function M.figures(command, limit)
     local errors = M.scratch .. "/stderr"
-    local line_for_sh = ("timeout --foreground -k 5 %d %s 2>%s; echo status $?"):format(LIMIT, command, errors)
+    local line_for_sh = ("timeout --foreground -k 5 %d %s 2>%s; echo status $?"):format(limit or LIMIT, command, errors)
     local pipe = assert(io.popen(line_for_sh))
     local figures, notes = {}, {}
     for line in pipe:lines() do

@@ -149,16 +149,24 @@ local function sent_to(id)
     return sent[id]
 end
 
--- Many hosts get the same, so it is compressed once.
-local last_plain, last_packed
+-- Many hosts get the same, so it is compressed once. Those that are at different steps of a playbook get different ones
+-- in turn.
+local KEPT = 16
+local compressed, oldest = {}, {}
+
+local function compress(plain)
+    local data = core.compress and core.compress(plain)
+    return data and core.pack("4", #plain) .. data or core.pack("4", 0) .. plain
+end
 
 local function packed(list)
     if #list == 0 then return "" end
     local plain = table.concat(list)
-    if plain == last_plain then return last_packed end
-    local data = core.compress and core.compress(plain)
-    last_plain, last_packed = plain, data and core.pack("4", #plain) .. data or core.pack("4", 0) .. plain
-    return last_packed
+    if not compressed[plain] then
+        if #oldest == KEPT then compressed[table.remove(oldest, 1)] = nil end
+        oldest[#oldest + 1], compressed[plain] = plain, compress(plain)
+    end
+    return compressed[plain]
 end
 
 --- What a child needs to have to load modules, as far as it was not sent that before: for M.add there.

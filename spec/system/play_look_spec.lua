@@ -52,7 +52,7 @@ describe("looking", function()
         it("says what it could not look at, and when it is too much", function()
             local _, r = found { paths = { dir, dir .. "/none" } }
             assert.are.equal(2, r.matched)
-            assert.are.equal(dir .. "/none", r.skipped[1].path)
+            assert.are.equal(dir .. "/none", r.passed_over[1].path)
             local err = support.fails(target, function(h) return h:find { paths = dir, limit = 1 } end)
             assert.matches("more than 1 files match", err.message)
             assert.matches("depth needs recurse", support.fails(target, function(h)

@@ -31,6 +31,14 @@ describe("what resources say of themselves", function()
         for line in text:gmatch "[^\n]+" do assert.is_true(#line <= 80, line) end
     end)
 
+    it("says what holds by default, also where that is a list", function()
+        for _, name in ipairs(resource.names()) do
+            assert.not_matches("table: 0x", describe_resources.text(resource.find(name)))
+        end
+        local text = describe_resources.text(resource.find "uri")
+        assert.matches("\n  status: list of whole number, default { 200 }\n", text)
+    end)
+
     it("lists all resources, each once", function()
         local list = "\n" .. describe_resources.list()
         for _, name in ipairs(resource.names()) do

@@ -15,6 +15,13 @@ local TYPE_TEXT = {
 
 local function quoted(value) return type(value) == "string" and ("%q"):format(value) or tostring(value) end
 
+local function default_text(value)
+    if type(value) ~= "table" then return quoted(value) end
+    local shown = {}
+    for i, each in ipairs(value) do shown[i] = quoted(each) end
+    return "{ " .. table.concat(shown, ", ") .. " }"
+end
+
 local function enum_text(enum)
     local shown = {}
     for i, value in ipairs(enum) do shown[i] = quoted(value) end
@@ -70,7 +77,7 @@ end
 local function add_option(lines, name, option)
     local default = option.default
     local notes = option.required and ", required" or ""
-    if default ~= nil and default ~= false then notes = notes .. ", default " .. quoted(default) end
+    if default ~= nil and default ~= false then notes = notes .. ", default " .. default_text(default) end
     lines[#lines + 1] = ("  %s: %s%s"):format(name, type_text(option), notes)
     if option.doc then wrap(lines, option.doc, "      ") end
 end

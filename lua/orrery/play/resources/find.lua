@@ -92,7 +92,9 @@ local function check(o, env)
             search:skip(path, why or "no directory")
         end
     end
-    return nil, { files = search.files, matched = #search.files, examined = search.examined, skipped = search.skipped }
+    return nil, {
+        files = search.files, matched = #search.files, examined = search.examined, passed_over = search.skipped,
+    }
 end
 
 return resource.define {
@@ -122,7 +124,7 @@ return resource.define {
     returns = {
         files = "a list: path, type, mode, uid, gid, owner, group, size, mtime ... and checksum of each, sorted by "
             .. "path in each directory",
-        matched = "how many", examined = "how many were looked at", skipped = "what could not be: a list of path "
+        matched = "how many", examined = "how many were looked at", passed_over = "what could not be: a list of path "
             .. "and why",
     },
     example = [[for _, f in ipairs(h:find { paths = "/var/log", patterns = "*.gz", older = "30d" }.files) do

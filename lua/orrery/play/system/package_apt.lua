@@ -14,16 +14,44 @@ local function memory_only(env)
     return env.check_mode and { "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=" }
 end
 
-local function without_files(list)
-    local names = {}
-    for _, wanted in ipairs(list) do names[#names + 1] = wanted.name end
-    return names
+---@class orrery.play.DpkgDatabase
+---@field key? string which state of the database it is
+---@field rows table<string, orrery.play.DpkgRow[]> by name
+---@field all orrery.play.DpkgRow[]
+---@field provided? table<string, string>
+
+-- A new state is a new file. What is in the journal is not in there yet.
+local function state_of_database(env)
+    local st = env.sys.stat "/var/lib/dpkg/status"
+    if not st or #(env.sys.list "/var/lib/dpkg/updates" or {}) > 0 then return nil end
+    return ("%d %d %d %.9f"):format(st.dev, st.ino, st.size, st.mtime)
 end
 
-local function query(env, names)
-    local words = { "dpkg-query", "-W", "-f", dpkg.FORMAT, "--" }
-    for _, name in ipairs(names) do words[#words + 1] = name end
-    return dpkg.parse(tool.look(env, words).stdout)
+---@type orrery.play.DpkgDatabase?
+local database
+
+-- dpkg-query reads all that there is for one name, too. So it is asked once, as long as nothing changes.
+local function packages(env)
+    local key = state_of_database(env)
+    if database and key and database.key == key then return database end
+    local all, rows = dpkg.parse(tool.look(env, { "dpkg-query", "-W", "-f", dpkg.FORMAT }).stdout), {}
+    for _, row in ipairs(all) do
+        rows[row.name] = rows[row.name] or {}
+        table.insert(rows[row.name], row)
+    end
+    -- Not kept if it may have changed in the meantime.
+    database = { key = key == state_of_database(env) and key or nil, rows = rows, all = all }
+    return database
+end
+
+local function find(env, name)
+    return dpkg.find(packages(env).rows[name:match "^[^:]+"] or {}, name)
+end
+
+local function provided(env)
+    local known = packages(env)
+    known.provided = known.provided or dpkg.provided(known.all)
+    return known.provided
 end
 
 -- Versions that apt would install, by name; "" of a name that stands for others' only.
@@ -32,21 +60,23 @@ local function policy(env, names)
     return dpkg.parse_policy(tool.look(env, tool.words("apt-cache", memory_only(env), "policy", names)).stdout)
 end
 
--- A name that only others provide: one of these that is installed will do.
+-- A name that only others provide: one of these that is installed will do. apt, which takes long, is asked only where
+-- something installed provides it.
 local function add_virtual(env, missing, versions)
-    local known, virtual = policy(env, missing), {}
+    local names = {}
     for _, name in ipairs(missing) do
-        if known[name] == "" then virtual[#virtual + 1] = name end
+        if provided(env)[name] then names[#names + 1] = name end
     end
-    if #virtual == 0 then return end
-    local provided = dpkg.provided(query(env, {}))
-    for _, name in ipairs(virtual) do versions[name] = provided[name] end
+    local known = policy(env, names)
+    for _, name in ipairs(names) do
+        if known[name] == "" then versions[name] = provided(env)[name] end
+    end
 end
 
 function M.installed(env, list)
-    local rows, versions, missing = query(env, without_files(list)), {}, {}
+    local versions, missing = {}, {}
     for _, wanted in ipairs(list) do
-        local row = dpkg.find(rows, wanted.name)
+        local row = find(env, wanted.name)
         if row and row.installed then
             versions[wanted.name] = row.version
         elseif not wanted.file then
@@ -64,18 +94,17 @@ function M.candidates(env, list)
     end
     for name, version in pairs(policy(env, names)) do versions[name] = version end
     -- One that is held stays as it is, however new another is.
-    local rows = query(env, names)
     for _, name in ipairs(names) do
-        local row = dpkg.find(rows, name)
+        local row = find(env, name)
         if row and row.held and row.installed then versions[name] = row.version end
     end
     return versions
 end
 
 function M.leftovers(env, list)
-    local rows, names = query(env, without_files(list)), {}
+    local names = {}
     for _, wanted in ipairs(list) do
-        local row = dpkg.find(rows, wanted.name)
+        local row = find(env, wanted.name)
         names[wanted.name] = row and row.status == "c" or nil
     end
     return names
