@@ -168,4 +168,28 @@ describe("an archive", function()
             assert.matches("one of src and remote_src", err.message)
         end)
     end)
+
+    describe("[h1, as a user]", function()
+        if not lab.need(2, { foreign = true, isolated = true }) then return end
+        it("is unpacked, written down in the user's own place, and may be edited", function()
+            local ctx = remote.open("h1", { user = "deploy" })
+            local target = { name = "h1", ctx = ctx, dir = ctx:shell("mktemp -d /tmp/spec.XXXXXX").stdout:match "%S+" }
+            target.seen, target.h = remote.seen("h1", target.dir), support.host(ctx)
+            finally(function()
+                ctx:shell("rm -rf $1 ~/.local/state/orrery", target.dir)
+                ctx:close()
+            end)
+            local archive, dest = make("gzip", here), target.dir .. "/app"
+            support.converges(target, function(h) return h:unarchive { src = archive, dest = dest, strip = 1 } end)
+            assert.are.equal("1\n", ctx:shell("ls ~/.local/state/orrery/unarchive | wc -l").stdout)
+            support.converges(target, function(h)
+                return h:line { path = dest .. "/version", line = "more", backup = true, mode = "600" }
+            end)
+            assert.are.equal("1\nmore\n", remote.slurp(target.seen .. "/app/version"))
+            local err = support.fails(target, function(h)
+                return h:line { path = dest .. "/version", line = "x", owner = "root" }
+            end)
+            assert.matches("Operation not permitted", err.message)
+        end)
+    end)
 end)
