@@ -54,10 +54,8 @@
 #ifndef ORRERY_FILE_H
 #define ORRERY_FILE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "err.h"

@@ -64,3 +64,26 @@ describe("steps of a host that logs in as somebody who may not do everything", f
         assert.matches("h:put: not inside of a batch; write it before the batch, or use h:copy", err.message)
     end)
 end)
+
+describe("a host that is lost in the middle", function()
+    if not lab.need(2, { foreign = true, isolated = true }) then return end
+
+    it("has told what it had begun, and the error says which step it was", function()
+        local ctx = remote.open "h2"
+        local h, events = support.host(ctx)
+        local function on_event(event)
+            events[#events + 1] = event
+            if event.event == "step_line" then lab.kill "h2" end
+        end
+        h.sink = on_event
+        local err = remote.failure(function()
+            h:shell { "echo going; sleep 1000", name = "long", notify = "restart" }
+        end)
+        lab.start "h2"
+        assert.are.same({ "dead", "1", "long" }, { err.code, err.step, err.name })
+        assert.matches("play_as_spec%.lua:%d+$", err.at)
+        assert.are.same({ "step_start", "step_line" }, { events[1].event, events[2].event })
+        assert.are.same({ "restart" }, events[1].notify)
+        assert.are.equal(2, #events)
+    end)
+end)

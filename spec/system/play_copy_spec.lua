@@ -107,6 +107,25 @@ describe("the resource copy", function()
             end).message)
         end)
 
+        it("leaves the old file where the disk is full, and nothing beside it", function()
+            if target.name == "local" then return end -- which has no disk of its own to fill
+            remote.write(here .. "/too-large", ("x"):rep(300 * 1024))
+            assert(sys.mkdir(seen "disk"))
+            target.ctx:run { "mount", "-t", "tmpfs", "-o", "size=128k", "none", path "disk" }
+            finally(function() target.ctx:run { "umount", path "disk" } end)
+            remote.write(seen "disk/f", "old")
+            local text = ("x"):rep(200 * 1024)
+            for _, options in ipairs {
+                { content = text }, { src = here .. "/too-large" }, { content = text, validate = "true" },
+            } do
+                options.dest = path "disk/f"
+                local err = remote.failure(target.h.copy, target.h, options)
+                assert.matches("No space left on device", err.message)
+                assert.are.equal("old", remote.slurp(seen "disk/f"))
+                assert.are.same({ "f" }, remote.names(seen "disk"))
+            end
+        end)
+
         it("keeps a backup, and what must not be replaced", function()
             remote.write(seen "saved", "old")
             local result = support.converges(target, function(h)

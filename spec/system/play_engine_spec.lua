@@ -156,6 +156,20 @@ describe("the engine of resources", function()
             assert.are.equal("5 ignored", ends()[5])
         end)
 
+        it("asks nobody about what is unknown, and says where a judge has failed", function()
+            local check = support.host(target.ctx, { check = true })
+            local r = check:shell {
+                "exit 1", failed_when = function(x) return x.code > 0 end, until_ = function(x) return x.code == 0 end,
+            }
+            assert.is_true(r.unknown)
+            assert.is_nil(check:shell({ "true", changed_when = false }).unknown)
+            local err = remote.failure(h.shell, h, { "true", changed_when = function(x) return x.nothing.there end })
+            assert.are.equal("lua", err.code)
+            assert.matches("^shell true %(step 1%): .*attempt to index field 'nothing'", err.message)
+            assert.matches("play_engine_spec%.lua", err.traceback)
+            assert.are.same({ "1 failed" }, ends())
+        end)
+
         it("tries again, until it holds or the tries are over", function()
             local count = 'echo x >>"$1"; test $(wc -l <"$1") -ge 3'
             local r = h:shell { count, at "tries", retries = 5, delay = 0.01 }

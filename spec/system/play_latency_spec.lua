@@ -59,7 +59,7 @@ describe("over a link with 100 ms of delay", function()
             local start = orrery.now()
             messages(fn)
             spent = orrery.now() - start
-            if spent < ROUND_TRIPS * trip then return end
+            if spent < ROUND_TRIPS * trip or remote.sanitized then return end
             if try < TRIES then
                 disconnect()
                 connect()

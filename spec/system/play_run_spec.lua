@@ -142,7 +142,9 @@ describe("orrery play", function()
                     h:line { path = "/srv/t/copy", line = word, create = true }
                     h:link { path = "/srv/t/link", target = word }
                     h:shell { cmd = "echo >/srv/t/shell", creates = "/srv/t/" .. word .. "/shell" }
-                    h:task("task", function() h:file { path = "/srv/t/file", state = check and "absent" or "touch" } end)
+                    h:task("task", function()
+                        h:file { path = "/srv/t/file", state = check and "absent" or "touch" }
+                    end)
                     h:batch(function(h) h:directory { path = "/srv/t/batch" .. h.vars.word } end)
                     h:apply { { "directory", path = "/srv/t/list" .. word } }
                     h:put(arg[0], "/srv/t/put" .. word)

@@ -255,6 +255,28 @@ describe("plays", function()
         assert.are.equal(0, play.finish())
     end)
 
+    it("give a host no more time than they say", function()
+        configure {}
+        local r = play.play { hosts = { "a", "b" }, timeout = "10ms", run = function(h)
+            if h.name == "a" then orrery.sleep(60) end
+        end }
+        assert.are.same({ "timeout", nil }, { r.failed.a.code, r.failed.b })
+        assert.matches("'timeout' must be seconds", failure(play.play, {
+            hosts = { "a" }, run = function() end, timeout = "soon" }).message)
+    end)
+
+    it("of the same name are not taken for one another", function()
+        configure {}
+        local ran = {}
+        for i = 1, 2 do
+            play.play { name = "same", hosts = { "a", "b" }, run = function(h)
+                h:task("t", { run_once = true }, function() ran[#ran + 1] = i end)
+            end }
+        end
+        assert.are.same({ 1, 2 }, ran)
+        assert.are.same({ "same #2" }, said("play_start", "key"))
+    end)
+
     it("refuse what they do not know, and what is wrong", function()
         configure {}
         local function run() end
@@ -282,7 +304,7 @@ describe("plays", function()
         assert.is_true(ok, tostring(err))
         local text = table.concat(out)
         assert.matches("^play 1: p %(2 hosts%)  %[web%]\n    file /x  %[web%]\n    t  %[db, web%]\n"
-            .. "      say %?%? %(line%)  %[db, web%]\n    app %(user%)  %[web%]\n"
+            .. "      say %?%? %(line%)  %[db, web%]\n    user app  %[web%]\n"
             .. "    %(what follows depends on what the steps return: [^\n]+%)\n    handler: restart\n$", text)
         assert.are.same({}, opened)
     end)

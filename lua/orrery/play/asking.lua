@@ -110,7 +110,11 @@ local function answered(h, ctx, opts, ok, response, ...)
     end
     local err = context.locate(ctx, Error.from(ok and response.error or response))
     err.at = err.at or opts.at
-    if ok then err.results = response.results end
+    if ok then
+        err.results = response.results
+    elseif opts.step then -- the target could not say it
+        err.step, err.resource, err.name = opts.step.id, opts.step.resource, opts.step.title
+    end
     error(err, 0)
 end
 
@@ -126,7 +130,7 @@ end
 --- Asks a host's context to do something, and handles what it tells meanwhile.
 ---@param h orrery.play.Host
 ---@param request orrery.play.Request
----@param opts { at?: string, gathered: orrery.play.Gathered, literals?: table<string, true> }
+---@param opts { at?: string, gathered: orrery.play.Gathered, literals?: table<string, true>, step?: table }
 ---@return orrery.play.Response
 ---@return any ... what a batch has returned
 ---Raises what went wrong, with the place in it.

@@ -136,7 +136,7 @@ end
 
 local function perform_once(self, h, info, step, perform)
     local name = ("%s#%d"):format(step.name, self.gate:count(step.name))
-    local result, mine = self.session.once:run(self.play.name .. "\0" .. name, step.name, function()
+    local result, mine = self.session.once:run(self.play.key .. "\0" .. name, step.name, function()
         local done = perform_there(self, h, info, perform)
         self.session:note { event = "once", play = self.play.number, name = name }
         return done

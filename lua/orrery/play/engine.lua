@@ -125,10 +125,12 @@ local function condition_holds(step)
     return when(step.results, (info.isvararg or info.nparams > 1) and step.facts() or nil)
 end
 
--- What the script says of a result that there is, or of a failure that has one.
+-- What the script says of a result that there is, or of a failure that has one. Of what nobody knows its functions can
+-- say nothing.
 local function judge(step, ok, result)
     local m = step.modifiers
     local known = result
+    if ok and result.unknown and type(m.changed_when) ~= "boolean" then return ok, result end
     if not ok then
         known = { changed = false, failed = true, error = result }
         merge(known, type(result.result) == "table" and result.result or nil)
@@ -150,9 +152,11 @@ local function judge(step, ok, result)
     return ok, result
 end
 
+local function is_given_up(err) return err.code == "cancelled" or err.code == "interrupted" end
+
 local function attempt(step, settings)
     local ok, result = xpcall(try_in_time, Error.handler, step, settings)
-    if not ok and (result.code == "cancelled" or result.code == "interrupted") then error(result, 0) end
+    if not ok and is_given_up(result) then error(result, 0) end
     return judge(step, ok, result)
 end
 
@@ -162,7 +166,7 @@ local function attempts(step, settings)
     local tries = 1 + (m.retries or m.until_ and 3 or 0)
     for n = 1, tries do
         local ok, result = attempt(step, settings)
-        local wanted = ok and (not m.until_ or settings.check or m.until_(result))
+        local wanted = ok and (not m.until_ or result.unknown or m.until_(result))
         if wanted then return true, result, n end
         if n == tries then
             if ok then
@@ -276,7 +280,9 @@ function M.perform(step, settings)
     local wanted, why = pcall(unwanted, step, settings)
     if not wanted then return fail(step, Error.from(why), 0, 1) end
     if why then return skip(step, why) end
-    local ok, result, n = attempts(step, settings)
+    local ran, ok, result, n = xpcall(attempts, Error.handler, step, settings)
+    if not ran and is_given_up(ok) then error(ok, 0) end
+    if not ran then ok, result, n = false, ok, 1 end -- a function of the script's that judges has failed itself
     local seconds = sched.now() - started
     if not ok then return fail(step, result, seconds, n) end
     result.seconds, result.resource, result.name = seconds, step.definition.name, step.title

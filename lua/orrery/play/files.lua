@@ -3,6 +3,7 @@
 -- What is small comes with the step itself. Of what is large come its size and hash, so that a target which has it
 -- already needs nothing else; if it has not, the controller is asked for it. The other end is orrery.play.sources.
 
+local paths = require "orrery.play.paths"
 local resource = require "orrery.play.resource"
 local sys = require "orrery.sys"
 
@@ -52,7 +53,8 @@ function Source:save(path, attributes)
         resource.must("write", sys.write_atomic(path, self.content, attributes))
         return
     end
-    local temporary = resource.must("write", sys.mkstemp((path:gsub("[^/]*$", ".orrery-"))))
+    -- No such file is made before all of it is there: see runtime/call/file.h.
+    local temporary = paths.beside(path)
     local ok, err = pcall(function()
         fetch(self, temporary)
         local a = attributes or {}

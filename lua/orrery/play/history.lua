@@ -51,7 +51,7 @@ function on.begin(self, line)
 end
 
 function on.play_start(self, line)
-    self.plays[line.play], self.last = line.name, math.max(self.last, line.play)
+    self.plays[line.play], self.last = line.key or line.name, math.max(self.last, line.play)
     for _, host in ipairs(line.hosts or {}) do
         local at = self.hosts[host]
         -- One that goes on in this play stands where it stood, until it gets further.

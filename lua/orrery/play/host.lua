@@ -149,7 +149,7 @@ local function send_one(h, step, given)
     local response = asking.ask(h, {
         id = step.id, single = true, steps = { entry(step, given) }, own = add_own(nil, step.definition),
         vars = vars_for(h, gathered, step.definition.vars),
-    }, { at = step.at, gathered = gathered })
+    }, { at = step.at, gathered = gathered, step = step })
     return response.results[1]
 end
 

@@ -6,7 +6,7 @@
 
 local filter = require "orrery.play.filter"
 local naming = require "orrery.play.naming"
-local resources = require "orrery.play.resource"
+local resource = require "orrery.play.resource"
 
 local M = {}
 
@@ -22,8 +22,8 @@ Unknown.__concat = function(a, b) return tostring(a) .. tostring(b) end
 
 local function unknown() return setmetatable({ changed = false, failed = false, skipped = false }, Unknown) end
 
--- Options of the engine that hold for what a step contains.
-local PLAIN = { say = true, warn = true, progress = true, flush_handlers = true, notify = true }
+-- Methods that are no steps.
+local PLAIN = { say = true, warn = true, flush_handlers = true, call = true }
 
 local function tag_text(tags)
     local names = {}
@@ -33,10 +33,10 @@ local function tag_text(tags)
     return "  [" .. table.concat(names, ", ") .. "]"
 end
 
-local function add(state, name, resource, tags)
+local function add(state, name, kind, tags)
     tags = filter.set(state.tags, tags)
     if not filter.wanted(state.only, state.skip, tags) then return end
-    local label = resource and name:sub(1, #resource) ~= resource and ("%s (%s)"):format(name, resource) or name
+    local label = kind and name:sub(1, #kind) ~= kind and ("%s (%s)"):format(name, kind) or name
     state.lines[#state.lines + 1] = ("%s%s%s"):format(("  "):rep(state.depth + 2), label, tag_text(tags))
 end
 
@@ -48,11 +48,12 @@ local function inside(state, tags, fn)
     if not ok then error(err, 0) end
 end
 
-local function title(resource, opts)
-    local definition = resources.find(resource)
-    local own = definition and definition.options.name
-    local name = opts.title or not own and opts.name
-    return type(name) == "string" and name or naming.of(resource, opts)
+-- `name` is what a step is called, unless its resource has another meaning for it.
+local function title(kind, opts)
+    local definition = type(kind) == "string" and resource.find(kind)
+    if type(opts.title) == "string" then return opts.title end
+    if type(opts.name) == "string" and not (definition and definition.options.name) then return opts.name end
+    return naming.of(kind, opts)
 end
 
 local function list_task(state, h, name, opts, fn)
@@ -69,7 +70,8 @@ end
 
 local function step(state, h, method)
     return function(_, first, second, third)
-        if PLAIN[method] then return end
+        if PLAIN[method] then return unknown() end
+        if method == "as" then return h end
         if method == "task" then return list_task(state, h, first, second, third) end
         if method == "batch" then
             local fn = type(first) == "function" and first or second

@@ -33,6 +33,13 @@ function M.remove(path)
     must("remove", sys.rmdir(path))
 end
 
+--- A name beside a path, which nobody has: for what is to take its place.
+---@param path string
+---@return string
+function M.beside(path)
+    return (path:gsub("[^/]*$", (".orrery-%d-%d"):format(sys.getpid(), sys.time() * 1e6 % 1e9)))
+end
+
 --- Creates a directory with those above it.
 ---@param path string
 ---@param mode? integer of each new one

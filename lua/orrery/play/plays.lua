@@ -9,6 +9,7 @@ local handlers = require "orrery.play.handlers"
 local host = require "orrery.play.host"
 local options = require "orrery.options"
 local parallel = require "orrery.parallel"
+local schema = require "orrery.play.schema"
 local session = require "orrery.play.session"
 local tags = require "orrery.play.tags"
 local task = require "orrery.play.task"
@@ -35,8 +36,10 @@ local PLAY = {
     vars = { "table", "function" },
     handlers = "table",
     force_handlers = "boolean",
-    timeout = { type = "number", check = function(s) return s > 0, "must be greater than 0" end },
+    timeout = { "number", "string" },
 }
+
+local TIMEOUT = { timeout = { type = "duration", doc = "for each host" } }
 
 ---@class orrery.PlaySpec
 ---@field name? string default "play N"
@@ -51,7 +54,7 @@ local PLAY = {
 ---@field vars? table|fun(name: string, vars: table): table above those of the inventory
 ---@field handlers? table by name, or a list of { name, function }
 ---@field force_handlers? boolean they run on a host that failed, too
----@field timeout? number seconds for each host
+---@field timeout? number|string seconds for each host, or "30m"
 
 ---@class orrery.PlayResult
 ---@field ok boolean no host failed
@@ -64,6 +67,7 @@ local PLAY = {
 ---@field spec orrery.PlaySpec
 ---@field number integer
 ---@field name string
+---@field key string the name, which tells it from others of the same name
 ---@field hosts string[]
 ---@field handlers orrery.play.Handlers
 ---@field allowed number
@@ -125,7 +129,7 @@ end
 -- What an earlier run left to be done at the end.
 function Play:owed(conductor)
     local names = {}
-    for _, name in ipairs(self.session:owed(self.name, conductor.name)) do
+    for _, name in ipairs(self.session:owed(self.key, conductor.name)) do
         if self.handlers.by_name[name] then names[#names + 1] = name end
     end
     if #names == 0 then return end
@@ -210,11 +214,11 @@ end
 local function check_same(self)
     local settings, history = self.session.settings, self.session.history
     local was = settings.failed and not settings.from_start and history and history.plays[self.number]
-    if was and was ~= self.name then
+    if was and was ~= self.key then
         Error.raise {
             code = "usage",
             message = ("orrery play: the playbook has changed since the last run: play %d was '%s', and is '%s' now; "
-                .. "--failed --from-start takes the hosts alone"):format(self.number, was, self.name),
+                .. "--failed --from-start takes the hosts alone"):format(self.number, was, self.key),
         }
     end
 end
@@ -284,7 +288,8 @@ end
 
 function Play:run()
     local start = core.now()
-    self:emit { event = "play_start", name = self.name, hosts = self.hosts }
+    local key = self.key ~= self.name and self.key or nil
+    self:emit { event = "play_start", name = self.name, key = key, hosts = self.hosts }
     if #self.hosts == 0 then
         self:emit { event = "message", level = "info", text = ("play '%s': no host takes part"):format(self.name) }
     end
@@ -302,12 +307,14 @@ end
 ---Raises "option"; "partial" where the play was stopped: more hosts failed than may, or all of a batch.
 function M.play(spec)
     spec = options.check("play", spec, PLAY)
+    spec.timeout = schema.check("play", { timeout = spec.timeout }, TIMEOUT, Error.at()).timeout
     local run = session.current()
     run.plays = run.plays + 1
     local self = setmetatable({
         session = run, spec = spec, number = run.plays, name = spec.name or ("play %d"):format(run.plays),
         handlers = handlers.read(spec.handlers), results = {}, failed = {}, failures = 0, h = {},
     }, Play)
+    self.key = run:key(self.name)
     connections.become(spec.become)
     batches.sizes(spec.serial, 1)
     self.hosts = self:choose()

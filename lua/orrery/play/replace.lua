@@ -132,11 +132,15 @@ function M.keep(path)
         n = n + 1
         name = ("%s.%s.%d~"):format(path, os.date "!%Y-%m-%dT%H:%M:%SZ", n)
     end
-    resource.must("keep the old file as", sys.write_atomic(name, "", { mode = 0x180 }))
-    resource.must("keep the old file as", sys.copy(path, name))
-    resource.must("change the owner of", sys.chown(name, st.uid, st.gid))
-    resource.must("change the mode of", sys.chmod(name, st.mode))
-    return name
+    local ok, err = pcall(function()
+        resource.must("keep the old file as", sys.write_atomic(name, "", { mode = 0x180 }))
+        resource.must("keep the old file as", sys.copy(path, name))
+        resource.must("change the owner of", sys.chown(name, st.uid, st.gid))
+        resource.must("change the mode of", sys.chmod(name, st.mode))
+    end)
+    if ok then return name end
+    sys.unlink(name)
+    error(err, 0)
 end
 
 -- An owner that it has by itself is not set, which only root may.

@@ -164,6 +164,23 @@ local function known_modifiers()
 end
 local MODIFIERS_SCHEMA = known_modifiers()
 
+local function revealed(secret, value)
+    if secret.is(value) then return secret.reveal(value) end
+    if type(value) ~= "table" or getmetatable(value) then return value end
+    local copy = {}
+    for key, each in pairs(value) do copy[key] = revealed(secret, each) end
+    return copy
+end
+
+-- What is judged has no secrets in it any more, and what is said of it does not tell them.
+local function judged(definition, checked)
+    if not definition.validate then return nil end
+    local secret = package.loaded["orrery.secret"]
+    if not secret then return definition.validate(checked) end
+    local wrong = definition.validate(revealed(secret, checked))
+    return wrong and secret.redact(wrong)
+end
+
 --- Checks options and modifiers of a step.
 ---@param definition orrery.play.Resource
 ---@param own table
@@ -174,7 +191,7 @@ local MODIFIERS_SCHEMA = known_modifiers()
 ---Raises "option".
 function M.check_options(definition, own, modifiers, at)
     local checked = schema.check(definition.name, own, definition.options, at)
-    local wrong = definition.validate and definition.validate(checked)
+    local wrong = judged(definition, checked)
     if wrong then
         Error.raise { code = "option", message = ("%s: %s"):format(definition.name, wrong), at = at or Error.at() }
     end

@@ -132,8 +132,16 @@ function Session:gate(host)
     return gate or nil
 end
 
+--- What a play is known by in records: its name, with a number where there was one of that name before.
+---@param name string
+---@return string
+function Session:key(name)
+    self.names[name] = (self.names[name] or 0) + 1
+    return self.names[name] == 1 and name or ("%s #%d"):format(name, self.names[name])
+end
+
 --- Handlers that an earlier run owes to a host.
----@param play string its name
+---@param play string its key
 ---@param host string
 ---@return string[]
 function Session:owed(play, host)
@@ -196,7 +204,7 @@ end
 function M.new(settings)
     settings.playbook = settings.playbook or running_script()
     local self = setmetatable({
-        settings = settings, plays = 0, out = {}, gates = {}, tally = tally.new(), once = once.new(),
+        settings = settings, plays = 0, out = {}, gates = {}, names = {}, tally = tally.new(), once = once.new(),
         throttle = once.throttle(), views = views_of(settings), record = NO_RECORD, warnings = {}, finished = false,
     }, Session)
     self.inventory = require("orrery.play.hosts").open(settings)

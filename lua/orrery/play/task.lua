@@ -2,7 +2,8 @@
 
 local Error = require "orrery.error"
 local host = require "orrery.play.host"
-local options = require "orrery.options"
+local resource = require "orrery.play.resource"
+local schema = require "orrery.play.schema"
 local sched = require "orrery.sched"
 local tags = require "orrery.play.tags"
 
@@ -13,29 +14,20 @@ local M = {}
 local DELAY = 1 -- seconds between two tries
 local TRIES = 3 -- after the first, where `until_` says no more
 
-local function positive(n) return n > 0, "must be greater than 0" end
-local function whole(n) return n >= 0 and n % 1 == 0, "must be a whole number" end
-
-local TASK = {
-    tags = { "string", "table" },
-    when = { "boolean", "function" },
-    retries = { type = "number", check = whole },
-    delay = { type = "number", check = function(n) return n >= 0, "must not be negative" end },
-    until_ = "function",
-    run_once = "boolean",
-    throttle = { type = "number", check = positive },
-    delegate_to = { "string", "table" },
-    as = { "string", "table", "boolean" },
-    ignore_errors = "boolean",
-    notify = { "string", "table" },
-    timeout = { type = "number", check = positive },
+-- Most of what every resource takes, and with the same meaning.
+local SHARED = {
+    "tags", "when", "retries", "delay", "until_", "run_once", "delegate_to", "as", "ignore_errors", "notify", "timeout",
 }
+
+---@type orrery.play.Schema
+local TASK = { throttle = { type = "integer", doc = "so many hosts do it at a time" } }
+for _, name in ipairs(SHARED) do TASK[name] = resource.MODIFIERS[name] end
 
 ---@class orrery.play.TaskOptions
 ---@field tags? string|string[] which its steps have, too
 ---@field when? boolean|fun(): any whether to do it
 ---@field retries? integer how often to try again when it fails, or while `until_` does not hold
----@field delay? number seconds between two tries, default 1
+---@field delay? number|string seconds between two tries, or "1m"; default 1
 ---@field until_? fun(value: any): any of what fn returns
 ---@field run_once? boolean on the first host that gets there; the others wait, and get what it returned
 ---@field throttle? integer so many hosts at a time
@@ -43,7 +35,7 @@ local TASK = {
 ---@field as? boolean|string|orrery.play.Become who they are done as; false: whoever logs in
 ---@field ignore_errors? boolean go on after a failure; returns nil and the error
 ---@field notify? string|string[] handlers, if one of its steps changed something
----@field timeout? number seconds for each try
+---@field timeout? number|string seconds for each try
 
 local function list(value)
     if type(value) == "string" then return { value } end
@@ -129,7 +121,7 @@ end
 local function in_turn(h, info, opts, fn)
     local conductor = h.conductor
     if not opts.throttle or not conductor then return perform(h, info, opts, fn) end
-    return conductor.session.throttle:run(conductor.play.name .. "\0" .. info.title, opts.throttle, function()
+    return conductor.session.throttle:run(conductor.play.key .. "\0" .. info.title, opts.throttle, function()
         return perform(h, info, opts, fn)
     end)
 end
@@ -143,7 +135,7 @@ end
 ---@return table
 function M.run(h, name, opts, fn, handler)
     local at = Error.at()
-    opts = options.check("h:task", opts, TASK)
+    opts = schema.check("h:task", opts, TASK, at)
     opts.notify = list(opts.notify)
     local info = {
         id = host.next_id(h), resource = "task", title = name, modifiers = opts, how = "task", at = at,

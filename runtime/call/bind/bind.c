@@ -376,13 +376,17 @@ core_configure(lua_State *L)
 
 #define PROGRESS_TYPE "orrery.progress"
 
+struct progress {
+    struct file_progress *p;
+};
+
 static int
 progress_gc(lua_State *L)
 {
-    struct file_progress **p = luaL_checkudata(L, 1, PROGRESS_TYPE);
+    struct progress *progress = luaL_checkudata(L, 1, PROGRESS_TYPE);
 
-    file_progress_unref(*p);
-    *p = NULL;
+    file_progress_unref(progress->p);
+    progress->p = NULL;
     return 0;
 }
 
@@ -390,15 +394,15 @@ progress_gc(lua_State *L)
 static int
 core_progress(lua_State *L)
 {
-    struct file_progress **p = lua_newuserdata(L, sizeof *p);
+    struct progress *progress = lua_newuserdata(L, sizeof *progress);
 
-    *p = NULL;
+    progress->p = NULL;
     if (luaL_newmetatable(L, PROGRESS_TYPE)) {
         lua_pushcfunction(L, progress_gc);
         lua_setfield(L, -2, "__gc");
     }
     lua_setmetatable(L, -2);
-    *p = file_progress_create();
+    progress->p = file_progress_create();
     return 1;
 }
 
@@ -406,10 +410,10 @@ core_progress(lua_State *L)
 static int
 core_look_at(lua_State *L)
 {
-    struct file_progress *const *p = luaL_checkudata(L, 1, PROGRESS_TYPE);
+    struct file_progress *p = ((struct progress *)luaL_checkudata(L, 1, PROGRESS_TYPE))->p;
 
-    lua_pushnumber(L, (double)atomic_load_explicit(&(*p)->done, memory_order_relaxed));
-    lua_pushnumber(L, (double)atomic_load_explicit(&(*p)->size, memory_order_relaxed));
+    lua_pushnumber(L, (double)atomic_load_explicit(&p->done, memory_order_relaxed));
+    lua_pushnumber(L, (double)atomic_load_explicit(&p->size, memory_order_relaxed));
     return 2;
 }
 
@@ -425,7 +429,7 @@ transfer(lua_State *L,
         .group = luaL_optstring(L, 6, NULL),
         .progress = lua_isnoneornil(L, 7)
             ? NULL
-            : *(struct file_progress **)luaL_checkudata(L, 7, PROGRESS_TYPE)};
+            : ((struct progress *)luaL_checkudata(L, 7, PROGRESS_TYPE))->p};
     struct err err;
     uint32_t seq = start(node_files(node(L)), c, from, to, &a, mailbox(L), &err);
 

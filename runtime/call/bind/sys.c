@@ -308,14 +308,33 @@ sys_utimes(lua_State *L)
 
 /* ---- the process and its host ---- */
 
+/* As the kernel says it; a kernel of before 4.7 does not. */
+mode_t
+sys_current_umask(void)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    char line[256];
+    unsigned mask = 01000;
+
+    while (file && mask == 01000 && fgets(line, sizeof line, file))
+        if (strncmp(line, "Umask:", 6) == 0)
+            mask = (unsigned)strtoul(line + 6, NULL, 8);
+    if (file)
+        fclose(file);
+    if (mask == 01000) {
+        mask = umask(077);
+        umask(mask);
+    }
+    return mask;
+}
+
 /* umask([mask]) -> the one before; without an argument it stays */
 static int
 sys_umask(lua_State *L)
 {
-    mode_t before = umask((mode_t)luaL_optinteger(L, 1, 077));
+    mode_t before =
+        lua_isnoneornil(L, 1) ? sys_current_umask() : umask((mode_t)luaL_checkinteger(L, 1));
 
-    if (lua_isnoneornil(L, 1))
-        umask(before);
     lua_pushinteger(L, before);
     return 1;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "mem.h"
@@ -114,16 +115,63 @@ write_all(int fd, const char *p, size_t n)
     return 0;
 }
 
+/* The directory of `path`, with the slash: how much of it that is. 0: none is named. */
+static int
+directory_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? (int)(slash - path + 1) : 0;
+}
+
 /* A name beside `path` for its new content: in the same directory, so that it can be renamed, and hidden. */
 static int
 name_beside(char *name, size_t size, const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    int dir = slash ? (int)(slash - path + 1) : 0;
-
-    if (snprintf(name, size, "%.*s.orrery-XXXXXX", dir, path) < (int)size)
+    if (snprintf(name, size, "%.*s.orrery-XXXXXX", directory_length(path), path) < (int)size)
         return 0;
     errno = ENAMETOOLONG;
+    return -1;
+}
+
+/* A file without a name, of which nothing is left if this process is killed; -1 where that cannot be had. */
+static int
+open_unnamed(const char *path)
+{
+    char dir[PATH_MAX], proc[64];
+    int n = directory_length(path), fd;
+
+    if (snprintf(dir, sizeof dir, "%.*s", n > 0 ? n : 1, n > 0 ? path : ".") >= (int)sizeof dir)
+        return -1;
+    fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    if (access(proc, F_OK) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* The name must be one that nobody has: it is made of a new one each time. */
+static int
+give_name(int fd, char *name)
+{
+    char proc[64], *x = name + strlen(name) - 6;
+
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    for (int i = 0; i < 100; i++) {
+        struct timespec t;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        snprintf(x, 7, "%06llx",
+            ((unsigned long long)t.tv_nsec * 2654435761u ^ (unsigned long long)getpid() << 4) &
+                0xffffff);
+        if (linkat(AT_FDCWD, proc, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0)
+            return 0;
+        if (errno != EEXIST)
+            return -1;
+    }
     return -1;
 }
 
@@ -145,31 +193,49 @@ set_attributes(int fd, const struct attributes *a)
     return a->sync ? fsync(fd) : 0;
 }
 
-/* What was written must also be there when it is closed: a quota, a network file system. */
+/* What was written must also be there: a quota, a network file system. */
 static int
 fill(int fd, const char *content, size_t n, const struct attributes *a)
 {
     struct stat st;
 
-    if (write_all(fd, content, n) < 0 || set_attributes(fd, a) < 0 || fstat(fd, &st) < 0) {
-        drop(fd);
+    if (write_all(fd, content, n) < 0 || set_attributes(fd, a) < 0 || fstat(fd, &st) < 0)
         return -1;
-    }
-    if ((size_t)st.st_size != n) {
-        close(fd);
-        errno = EIO;
-        return -1;
-    }
-    return close(fd);
+    if ((size_t)st.st_size == n)
+        return 0;
+    errno = EIO;
+    return -1;
 }
 
-static mode_t
-default_mode(void)
+/* Makes the file, and says in `name` what it is called. */
+static int
+make_beside(const char *path, const char *content, size_t n, const struct attributes *a, char *name,
+    size_t size)
 {
-    mode_t mask = umask(077);
+    int unnamed, fd, rc;
 
-    umask(mask);
-    return 0666 & ~mask;
+    if (name_beside(name, size, path) < 0)
+        return -1;
+    unnamed = fd = open_unnamed(path);
+    if (fd < 0)
+        fd = mkostemp(name, O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    rc = fill(fd, content, n, a);
+    if (rc == 0 && unnamed >= 0)
+        rc = give_name(fd, name);
+    if (rc < 0) {
+        drop(fd);
+    } else {
+        rc = close(fd);
+    }
+    if (rc < 0 && unnamed < 0) {
+        int error = errno;
+
+        unlink(name);
+        errno = error;
+    }
+    return rc;
 }
 
 /*
@@ -182,9 +248,8 @@ sys_write_atomic(lua_State *L)
     const char *path = luaL_checkstring(L, 1);
     size_t n;
     const char *content = luaL_checklstring(L, 2, &n);
-    struct attributes a = {default_mode(), (uid_t)-1, (gid_t)-1, 0};
+    struct attributes a = {0666 & ~sys_current_umask(), (uid_t)-1, (gid_t)-1, 0};
     char name[PATH_MAX];
-    int fd;
 
     if (!lua_isnoneornil(L, 3)) {
         luaL_checktype(L, 3, LUA_TTABLE);
@@ -194,9 +259,9 @@ sys_write_atomic(lua_State *L)
         lua_getfield(L, 3, "sync");
         a.sync = lua_toboolean(L, -1);
     }
-    if (name_beside(name, sizeof name, path) < 0 || (fd = mkostemp(name, O_CLOEXEC)) < 0)
+    if (make_beside(path, content, n, &a, name, sizeof name) < 0)
         return sys_fail(L, errno, path);
-    if (fill(fd, content, n, &a) < 0 || rename(name, path) < 0) {
+    if (rename(name, path) < 0) {
         int error = errno;
 
         unlink(name);

@@ -3,6 +3,7 @@
 #define ORRERY_SYS_PRIVATE_H
 
 #include <lua.h>
+#include <sys/types.h>
 
 #include "sys.h"
 
@@ -16,6 +17,9 @@ const char *sys_error_name(int error, char *buffer, size_t size);
 
 /* Field `key` of the table at index t as a number, or `otherwise` where it is not there. */
 double sys_field(lua_State *L, int t, const char *key, double otherwise);
+
+/* That of this process, without changing it for a moment, which commands that start then would see. */
+mode_t sys_current_umask(void);
 
 void sys_push_files(lua_State *L);   /* sys_file.c */
 void sys_push_names(lua_State *L);   /* sys_names.c */

@@ -6,14 +6,18 @@ return resource.define {
     name = "alternatives",
     doc = "A name such as 'editor' stands for one program of several, by update-alternatives.",
     options = {
-        name = { type = "string", required = true, doc = "the name of the group" },
-        path = { type = "path", doc = "the program" },
+        name = { type = "string", required = true, doc = "the name of the group", public = "it is not for secrets" },
+        path = { type = "path", doc = "the program", public = "it is not for secrets" },
         state = {
             enum = { "selected", "present", "auto", "absent" }, default = "selected",
             doc = "'selected': the name stands for it; 'present': it is one of them; 'auto': the one of the highest "
                 .. "priority is chosen; 'absent': it is none of them",
         },
-        link = { type = "path", doc = "where the name is: '/usr/bin/editor'; needed when the group is new" },
+        link = {
+            type = "path",
+            doc = "where the name is: '/usr/bin/editor'; needed when the group is new",
+            public = "it is not for secrets",
+        },
         priority = { type = "integer", default = 50, doc = "of the program, when it is added" },
     },
     returns = { path = "the program that is chosen" },

@@ -10,7 +10,11 @@ return resource.define {
     options = {
         name = { type = "string", required = true, doc = "what it is known by: a comment in front of its line" },
         state = { enum = { "present", "absent" }, default = "present", doc = "whether it is to be there" },
-        job = { type = "string", doc = "the command line for sh; % has to be written as \\%" },
+        job = {
+            type = "string",
+            doc = "the command line for sh; % has to be written as \\%",
+            public = "a file that only its user can read takes it to the job",
+        },
         schedule = { type = "string", doc = "all five fields, '*/5 * * * *', or '@daily', '@reboot'" },
         minute = { type = FIELD, default = "*", doc = "0-59, or as in crontab(5)" },
         hour = { type = FIELD, default = "*", doc = "0-23" },

@@ -6,11 +6,15 @@ return resource.define {
     name = "group",
     doc = "A group is there, with its number and members, or is not.",
     options = {
-        name = { type = "string", required = true, doc = "its name" },
+        name = { type = "string", required = true, doc = "its name", public = "it is not for secrets" },
         state = { enum = { "present", "absent" }, default = "present", doc = "whether it is to be there" },
         gid = { type = "integer", doc = "its number; without it, a free one, and any number of one that is there" },
         system = { type = "boolean", default = false, doc = "a number from the range for the system, when it is made" },
-        members = { type = "list", of = "string", doc = "exactly these are its members; without it they stay" },
+        members = {
+            type = "list", of = "string",
+            doc = "exactly these are its members; without it they stay",
+            public = "it is not for secrets",
+        },
         non_unique = { type = "boolean", default = false, doc = "the number may be that of another group" },
     },
     returns = { name = "its name", gid = "its number", members = "names of its members" },

@@ -6,7 +6,11 @@ return resource.define {
     name = "hostname",
     doc = "The machine has a name, now and after the next boot.",
     options = {
-        name = { type = "string", required = true, doc = "the name; may have a domain" },
+        name = {
+            type = "string", required = true,
+            doc = "the name; may have a domain",
+            public = "it is not for secrets",
+        },
         hosts = { type = "boolean", default = false, doc = "the line of 127.0.1.1 in /etc/hosts has it, too" },
     },
     returns = { name = "the name" },

@@ -49,14 +49,11 @@ end
 local function make(o, plan)
     local replaced = plan.replaces
     if replaced and replaced.type == "directory" then paths.remove(o.path) end
-    local name = resource.must("make a name beside", sys.mkdtemp((o.path:gsub("[^/]*$", ".orrery-"))))
-    local temporary = name .. "/link"
-    local ok, err = pcall(function()
-        resource.must("make the link", (o.hard and sys.link or sys.symlink)(o.target, temporary))
-        resource.must("make the link", sys.rename(temporary, o.path))
-    end)
-    paths.remove(name)
-    if not ok then error(err, 0) end
+    local temporary = paths.beside(o.path)
+    resource.must("make the link", (o.hard and sys.link or sys.symlink)(o.target, temporary))
+    local ok, why, code = sys.rename(temporary, o.path)
+    sys.unlink(temporary) -- it stays where the two were the same file already
+    resource.must("make the link", ok, why, code)
 end
 
 local function apply(o, plan)

@@ -6,7 +6,11 @@ return resource.define {
     name = "locale",
     doc = "Locales are there, and one of them is what programs speak by default.",
     options = {
-        names = { type = { "list", "string" }, of = "string", doc = "such as 'de_DE.UTF-8'; they are made if need be" },
+        names = {
+            type = { "list", "string" }, of = "string",
+            doc = "such as 'de_DE.UTF-8'; they are made if need be",
+            public = "it is not for secrets",
+        },
         lang = { type = "string", doc = "LANG for all, from the next login on" },
         variables = { type = "map", of = "string", doc = "more of them, such as LC_TIME" },
     },

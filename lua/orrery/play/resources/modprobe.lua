@@ -6,9 +6,13 @@ return resource.define {
     name = "modprobe",
     doc = "A module of the kernel is loaded, now and at boot, or is not.",
     options = {
-        name = { type = "string", required = true, doc = "its name" },
+        name = { type = "string", required = true, doc = "its name", public = "it is not for secrets" },
         state = { enum = { "present", "absent" }, default = "present", doc = "whether it is to be loaded" },
-        params = { type = "string", doc = "its parameters, when it is loaded: 'numdummies=2'" },
+        params = {
+            type = "string",
+            doc = "its parameters, when it is loaded: 'numdummies=2'",
+            public = "it is not for secrets",
+        },
         persist = { type = "boolean", default = true, doc = "also at boot, by files in modules-load.d and modprobe.d" },
     },
     returns = { loaded = "is it loaded?", built_in = "is it a part of the kernel, which is always there?" },

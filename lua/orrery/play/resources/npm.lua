@@ -8,13 +8,18 @@ return resource.define {
     options = {
         names = {
             type = { "list", "string" }, of = "string", doc = "which: 'pm2', 'pm2@5.3.0', '@scope/x', '/srv/x.tgz'",
+            public = "~/.npmrc has it",
         },
-        name = { type = "string", doc = "the same for one" },
+        name = { type = "string", doc = "the same for one", public = "it is not for secrets" },
         state = { enum = { "present", "latest", "absent" }, default = "present", doc = "as of packages" },
         path = { type = "path", doc = "the project; without it: for all" },
         ci = { type = "boolean", default = false, doc = "without names: exactly what package-lock.json says" },
         production = { type = "boolean", default = false, doc = "nothing that only developers need" },
-        arguments = { type = "list", of = "string", doc = "more words for npm's command line" },
+        arguments = {
+            type = "list", of = "string",
+            doc = "more words for npm's command line",
+            public = "~/.npmrc has it",
+        },
     },
     returns = { packages = "versions of those that were named; false: not installed", path = "where they are" },
     example = [[h:npm { path = "/srv/app", ci = true, production = true }]],

@@ -9,8 +9,9 @@ return resource.define {
         names = {
             type = { "list", "string" }, of = "string",
             doc = "which: 'nginx', 'nginx=1.22.1-9' ('1.22*' for any such), 'libc6:i386', '/srv/app.deb' on the target",
+            public = "it is not for secrets",
         },
-        name = { type = "string", doc = "the same for one" },
+        name = { type = "string", doc = "the same for one", public = "it is not for secrets" },
         state = {
             enum = { "present", "latest", "absent" }, default = "present",
             doc = "'present': in any version, unless one is named; 'latest': in the newest that can be had",
@@ -30,7 +31,11 @@ return resource.define {
             doc = "apt: configuration files that somebody has changed stay, or are replaced by those of a new version",
         },
         lock_timeout = { type = "duration", default = 300, doc = "how long to wait while somebody else is installing" },
-        arguments = { type = "list", of = "string", doc = "more words for the manager's command line, first" },
+        arguments = {
+            type = "list", of = "string",
+            doc = "more words for the manager's command line, first",
+            public = "it is not for secrets",
+        },
         provider = {
             enum = { "auto", "apt", "dnf", "yum", "zypper", "pacman", "apk" }, default = "auto", doc = "which manager",
         },

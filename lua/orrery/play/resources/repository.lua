@@ -8,9 +8,13 @@ return resource.define {
     name = "repository",
     doc = "A repository of packages is known, with the key that signs it, or is not: of apt, dnf, yum, zypper or apk.",
     options = {
-        name = { type = "string", required = true, doc = "name of its file, without what follows the dot" },
+        name = {
+            type = "string", required = true,
+            doc = "name of its file, without what follows the dot",
+            public = "it is not for secrets",
+        },
         state = { enum = { "present", "absent" }, default = "present", doc = "whether it is to be known" },
-        uris = { type = WORDS, of = "string", doc = "where it is" },
+        uris = { type = WORDS, of = "string", doc = "where it is", public = "/etc/apt/auth.conf.d has passwords" },
         suites = { type = WORDS, of = "string", doc = "apt: 'bookworm', 'stable'; './' for one without any" },
         components = { type = WORDS, of = "string", doc = "apt: 'main', 'contrib'" },
         types = { type = WORDS, of = "string", default = "deb", doc = "apt: 'deb', 'deb-src'" },
@@ -19,7 +23,11 @@ return resource.define {
             enum = { "deb822", "one-line" }, default = "deb822", doc = "apt: a file NAME.sources, or NAME.list",
         },
         key = { type = "source", doc = "the key: a file of the controller, or { content = text }" },
-        key_url = { type = "string", doc = "or where the target gets it from, when it has none yet" },
+        key_url = {
+            type = "string",
+            doc = "or where the target gets it from, when it has none yet",
+            public = "give the key itself",
+        },
         signed_by = { type = "path", doc = "or a keyring that the target has" },
         trusted = { type = "boolean", doc = "apt: believe it without a signature; dnf and others: gpgcheck=0" },
         enabled = { type = "boolean", default = true, doc = "whether it is used" },

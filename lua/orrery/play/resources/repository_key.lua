@@ -9,7 +9,11 @@ return resource.define {
         name = { type = "string", required = true, doc = "name of its file, without what follows the dot" },
         state = { enum = { "present", "absent" }, default = "present", doc = "whether it is to be there" },
         key = { type = "source", doc = "the key: a file of the controller, or { content = text }" },
-        key_url = { type = "string", doc = "or where the target gets it from, when it has none yet" },
+        key_url = {
+            type = "string",
+            doc = "or where the target gets it from, when it has none yet",
+            public = "give the key itself",
+        },
         directory = { type = "path", default = "/etc/apt/keyrings", doc = "where" },
     },
     returns = { path = "its file, for `signed_by`" },

@@ -6,7 +6,11 @@ return resource.define {
     name = "service",
     doc = "A service runs or does not, now and after the next boot: of systemd, OpenRC, or scripts in /etc/init.d.",
     options = {
-        name = { type = "string", required = true, doc = "its name; of systemd also 'app.timer', 'app@1'" },
+        name = {
+            type = "string", required = true,
+            doc = "its name; of systemd also 'app.timer', 'app@1'",
+            public = "it is not for secrets",
+        },
         state = {
             enum = { "started", "stopped", "restarted", "reloaded" },
             doc = "'restarted' and 'reloaded' do so each time, and start what does not run",
@@ -19,7 +23,11 @@ return resource.define {
         },
         scope = { enum = { "system", "user" }, default = "system", doc = "systemd: of the machine, or of this user" },
         manager = { enum = { "auto", "systemd", "openrc", "sysv" }, default = "auto", doc = "who manages services" },
-        pattern = { type = "string", doc = "sysv: a text of its command line, for scripts that know no 'status'" },
+        pattern = {
+            type = "string",
+            doc = "sysv: a text of its command line, for scripts that know no 'status'",
+            public = "it is not for secrets",
+        },
         runlevel = { type = "string", default = "default", doc = "OpenRC: in which it is enabled" },
     },
     returns = {

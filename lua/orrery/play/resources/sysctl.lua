@@ -6,8 +6,12 @@ return resource.define {
     name = "sysctl",
     doc = "A setting of the kernel has a value, now and after the next boot.",
     options = {
-        name = { type = "string", required = true, doc = "as 'net.ipv4.ip_forward', or with slashes" },
-        value = { type = { "string", "integer" }, doc = "what it is to be" },
+        name = {
+            type = "string", required = true,
+            doc = "as 'net.ipv4.ip_forward', or with slashes",
+            public = "it is not for secrets",
+        },
+        value = { type = { "string", "integer" }, doc = "what it is to be", public = "it is not for secrets" },
         state = {
             enum = { "present", "absent" }, default = "present",
             doc = "'absent': our file has it no more; the kernel's value stays as it is",
