@@ -77,10 +77,17 @@ end
 ---@return orrery.Receiver|orrery.Future|nil which nil when all are receivers that are closed
 ---@return any ... its values
 ---Raises "timeout"; the error of the future, or of the receiver (a lost peer), that was chosen; "cancelled".
-function M.select(...)
+function M.select(...) return M.select_for(nil, ...) end
+
+--- The same for a library, which knows what is waited for.
+---@param what? string for messages
+---@param ... orrery.Receiver|orrery.Future|number
+---@return orrery.Receiver|orrery.Future|nil which
+---@return any ...
+function M.select_for(what, ...)
     local sources, kinds, timeout = arguments(...)
     local deadline = timeout and sched.now() + timeout
-    local what = ("one of %d receivers and futures"):format(#sources)
+    what = what or ("one of %d receivers and futures"):format(#sources)
     while true do
         local chosen, over = choose(sources, kinds)
         if chosen then

@@ -195,6 +195,10 @@ local function run_script(path, arguments)
     local ok, err = pcall(require("orrery.script").run, path, arguments)
     if ok then err = nil end
     if interrupt.happened() then interrupt.settle() end
+    if type(err) == "table" and err.nothing_left then
+        io.stderr:write(err.message, "\n")
+        return 0
+    end
     local status = run.finish_plays(err)
     if status == 0 and err ~= nil then status = 1 end
     report(err)

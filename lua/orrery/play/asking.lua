@@ -6,7 +6,7 @@ local Error = require "orrery.error"
 local modules = require "orrery.modules"
 local receiver = require "orrery.receiver"
 local resource = require "orrery.play.resource"
-local select = require("orrery.select").select
+local select_for = require("orrery.select").select_for
 local sources = require "orrery.play.sources"
 
 local M = {}
@@ -79,11 +79,11 @@ local function needed(request, literals)
     return names
 end
 
-local function pack(...) return { n = _G.select("#", ...), ... } end
+local function pack(...) return { n = select("#", ...), ... } end
 
-local function wait(h, inbox, future)
+local function wait(h, inbox, future, what)
     while not future:done() do
-        local which, list = select(inbox, future)
+        local which, list = select_for(what, inbox, future)
         if which ~= inbox then break end
         M.deliver(h, list)
     end
@@ -91,12 +91,12 @@ local function wait(h, inbox, future)
 end
 
 -- `select` raises what the future does, and that is taken again where it is looked at.
-local function call(h, ctx, request, literals)
+local function call(h, ctx, request, opts)
     if ctx.id == (core.self()) then return require(TARGET).run(request) end
     local inbox = inbox_of(h, ctx)
     request.sender = inbox:sender()
-    local future = ctx:call_async(enter, modules.bundle(ctx.id, needed(request, literals)), request)
-    local answer = pack(pcall(wait, h, inbox, future))
+    local future = ctx:call_async(enter, modules.bundle(ctx.id, needed(request, opts.literals)), request)
+    local answer = pack(pcall(wait, h, inbox, future, ("%s on %s"):format(opts.what or "a step", h.name)))
     if not future:done() then future:cancel() end
     drain(h, inbox)
     if not answer[1] then error(answer[2], 0) end
@@ -130,7 +130,8 @@ end
 --- Asks a host's context to do something, and handles what it tells meanwhile.
 ---@param h orrery.play.Host
 ---@param request orrery.play.Request
----@param opts { at?: string, gathered: orrery.play.Gathered, literals?: table<string, true>, step?: table }
+---@param opts { at?: string, what?: string, gathered: orrery.play.Gathered, literals?: table<string, true>,
+---step?: table }
 ---@return orrery.play.Response
 ---@return any ... what a batch has returned
 ---Raises what went wrong, with the place in it.
@@ -144,7 +145,7 @@ function M.ask(h, request, opts)
     request.files, request.ticket = opts.gathered.files, ticket
     request.settings, request.tags = settings_of(h), h.tags or nil
     request.common = { host = h.name, play = h.play or nil }
-    local answer = pack(pcall(call, h, ctx, request, opts.literals))
+    local answer = pack(pcall(call, h, ctx, request, opts))
     over()
     return answered(h, ctx, opts, unpack(answer, 1, answer.n))
 end

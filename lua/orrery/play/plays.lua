@@ -81,10 +81,11 @@ Play.__index = Play
 
 -- One host ------------------------------------------------------------------------------------------
 
--- An error as events have it.
+-- An error as events have it. What was interrupted, the host's step says.
 local function shown(err)
+    local message = err.code == "interrupted" and "interrupted by Ctrl-C" or tostring(err.message)
     return {
-        code = err.code, message = tostring(err.message), at = err.at, context = err.context, route = err.route,
+        code = err.code, message = message, at = err.at, context = err.context, route = err.route,
         step = err.step, traceback = type(err.traceback) == "string" and err.traceback or nil,
     }
 end

@@ -158,19 +158,26 @@ local function playbook_path(settings)
     return record.absolute(path, cwd)
 end
 
+-- What --failed is to go on with.
+local function check_left(history)
+    if not history then
+        Error.raise {
+            code = "usage", message = "orrery play: there is no record of an earlier run of this playbook",
+        }
+    end
+    if history:open() then return end
+    Error.raise {
+        code = "usage", nothing_left = true, message = "orrery play: the last run of this playbook left nothing to do",
+    }
+end
+
 -- The record is opened last: what stood in the former one is known by then.
 local function open_record(self)
     local settings, path = self.settings, playbook_path(self.settings)
     local base = path and settings.record ~= false and record.base()
     local dir = base and base .. "/" .. record.id(path)
     if dir then self.history = record.last(dir, self.inventory:id()) end
-    if settings.failed and not (self.history and self.history:open()) then
-        Error.raise {
-            code = "usage",
-            message = self.history and "orrery play: the last run of this playbook left nothing to do"
-                or "orrery play: there is no record of an earlier run of this playbook",
-        }
-    end
+    if settings.failed then check_left(self.history) end
     if settings.list or settings.record == false or not path then return end
     self.record = record.open(dir, function(text) self.warnings[#self.warnings + 1] = text end)
     self:note {
