@@ -51,6 +51,7 @@ local function prepared(settings)
         own.write = function(said) settings.stream:write(said) end
     end
     own.clock = settings.clock or require("orrery.sched").now
+    if settings.after == nil and not settings.clock then own.after = require("orrery.sched").after end
     if settings.colour == nil then own.colour = text.wants_colour(own.terminal or false) end
     return own
 end
