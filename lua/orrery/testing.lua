@@ -7,8 +7,8 @@
 --     site:close()
 --
 -- A sandbox is what this machine's file system is, with all that is changed kept in memory (an overlay), and processes
--- of its own; the network is this machine's. That needs root, or user namespaces (then there is one user only). Where
--- neither is to be had, it is a plain directory, which a playbook has to ask for: h.vars.root is "" in an overlay.
+-- of its own; the network is this machine's. That takes root. Without it, a sandbox is a plain directory, which a
+-- playbook has to put in front of its paths: h.vars.root, which is "" in an overlay.
 
 local Error = require "orrery.error"
 local options = require "orrery.options"

@@ -32,7 +32,8 @@ local function build(target, directory, deb)
         system.write(target, root .. "/DEBIAN/conffiles", table.concat(deb.conffiles, "\n") .. "\n")
     end
     local file = ("%s_%s_all.deb"):format(deb.name, deb.version)
-    system.sh(target, ("chmod -R go-w %s; dpkg-deb -Znone --root-owner-group -b %s %s/%s"):format(root, root, directory, file))
+    system.sh(target, ("chmod -R go-w %s; dpkg-deb -Znone --root-owner-group -b %s %s/%s"):format(root, root,
+        directory, file))
     local size, hash = system.sh(target, ("cd %s; stat -c %%s %s; sha256sum %s"):format(directory, file, file))
         :match "^(%d+)\n(%x+)"
     return control(deb) .. ("Filename: ./%s\nSize: %s\nSHA256: %s\n"):format(file, size, hash)
@@ -49,7 +50,8 @@ function debian.repository(target, directory, debs)
     remote.write(target.root .. directory .. "/Packages", table.concat(entries, "\n"))
     local size, hash = system.sh(target, ("cd %s; stat -c %%s Packages; sha256sum Packages"):format(directory))
         :match "^(%d+)\n(%x+)"
-    remote.write(target.root .. directory .. "/Release", ("Origin: spec\nSuite: spec\nDate: %s\nSHA256:\n %s %s Packages\n")
+    remote.write(target.root .. directory .. "/Release",
+        ("Origin: spec\nSuite: spec\nDate: %s\nSHA256:\n %s %s Packages\n")
         :format(os.date "!%a, %d %b %Y %H:%M:%S UTC", hash, size))
     system.sh(target, "rm -rf /tmp/deb")
 end

@@ -1,4 +1,5 @@
---- A server for specs, at this machine: spec/support/http_server.py. The hosts of the lab reach it by the lab's bridge.
+--- A server for specs, at this machine: spec/support/http_server.py. The hosts of the lab reach it by the lab's bridge,
+--- if the lab is up when it starts: call lab.need first.
 
 local lab = require "spec.support.lab"
 local remote = require "spec.support.remote"
@@ -48,14 +49,21 @@ function http.start(tls)
     local command = ("exec python3 spec/support/http_server.py %s %s >%s/port"):format(
         where, tls and tls .. ".pem" or "", dir)
     local stdin = assert(io.popen(command, "w"))
-    local port = remote.eventually("a server", function()
-        return (remote.slurp(dir .. "/port") or ""):match "^(%d+)\n"
+    local said = remote.eventually("a server", function()
+        return (remote.slurp(dir .. "/port") or ""):match "^(%d+ %d+)\n"
     end, 10)
+    local port, pid = said:match "(%d+) (%d+)"
     remote.remove(dir)
     local url = ("%s://%s:%s"):format(tls and "https" or "http", where, port)
-    return setmetatable({ stdin = stdin, address = where, port = tonumber(port), url = url }, Server)
+    return setmetatable({
+        stdin = stdin, pid = tonumber(pid), address = where, port = tonumber(port), url = url,
+    }, Server)
 end
 
-function Server:stop() self.stdin:close() end
+-- What was started meanwhile (a lab) may have inherited its stdin, so that would not end.
+function Server:stop()
+    remote.kill(self.pid)
+    self.stdin:close()
+end
 
 return http

@@ -1,4 +1,4 @@
-"""A server for specs: http_server.py ADDRESS [CERTIFICATE]. Says its port, and serves until its stdin ends.
+"""A server for specs: http_server.py ADDRESS [CERTIFICATE]. Says its port and its pid, and serves until its stdin ends.
 
 /text /json /binary content           /status/N     an answer with that status
 /redirect        to /text            /echo         what was asked, as JSON
@@ -8,6 +8,7 @@
 import base64
 import http.server
 import json
+import os
 import sys
 import threading
 
@@ -92,7 +93,7 @@ if __name__ == "__main__":
         context.load_cert_chain(sys.argv[2])
         server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_address[1], flush=True)
+    print(server.server_address[1], os.getpid(), flush=True)
     sys.stdin.read()
     stop.set()
     server.shutdown()

@@ -104,7 +104,8 @@ end
 function system.stand_in(target, name, body)
     local log = "/var/log/stand-in." .. name
     system.write(target, log, "") -- there before any comparison of what is there
-    system.write(target, "/usr/local/bin/" .. name, ("#!/bin/sh\necho \"$*\" >>%s\n%s\n"):format(log, body or ""), "755")
+    system.write(target, "/usr/local/bin/" .. name, ("#!/bin/sh\necho \"$*\" >>%s\n%s\n"):format(log, body or ""),
+        "755")
     return function()
         local calls = {}
         for line in (system.read(target, log) or ""):gmatch "[^\n]+" do calls[#calls + 1] = line end

@@ -1,5 +1,5 @@
---- A real systemd on a host of the lab: process 1 of a PID namespace of its own there, since the host's first process is
---- its sshd. It has its own cgroup. Who talks to it must be in that namespace, too.
+--- A real systemd on a host of the lab: process 1 of a PID namespace of its own there, since the first process of the
+-- host is its sshd. It has its own cgroup. Who talks to it must be in that namespace, too.
 
 local lab = require "spec.support.lab"
 local remote = require "spec.support.remote"

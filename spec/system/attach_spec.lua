@@ -278,7 +278,7 @@ describe("a script that listens", function()
     it("throws out who says what is no frame, or too little", function()
         listen "0.3"
         local frames = { "GET / HTTP/1.0\r\n\r\n" .. ("x"):rep(64), ("\0"):rep(64), ("\255"):rep(100000) }
-        local header = "Or\3\0" -- magic, version, flags
+        local header = "Or\4\0" -- magic, version, flags
         frames[#frames + 1] = header .. ("\255"):rep(28) -- too long
         frames[#frames + 1] = header .. ("\0"):rep(28) -- no HELLO
         frames[#frames + 1] = header .. "\0\0\0\4" .. ("\0"):rep(15) .. "\1" .. ("\0"):rep(8)
@@ -300,13 +300,13 @@ describe("a script that listens", function()
         listen()
         -- HELLO as a real one says it, and then noise.
         local hello = "\0\0\0\3" .. ("\0\0\0\1x"):rep(3) .. ("\0"):rep(8)
-        local fd = raw(path, "Or\3\0\0\0\0" .. string.char(#hello) .. ("\0"):rep(15) .. "\1" .. ("\0"):rep(8) .. hello)
+        local fd = raw(path, "Or\4\0\0\0\0" .. string.char(#hello) .. ("\0"):rep(15) .. "\1" .. ("\0"):rep(8) .. hello)
         ffi.C.send(fd, ("noise"):rep(20), 100, 0x4000)
-        assert.matches("^Or\3", heard(fd))
+        assert.matches("^Or\4", heard(fd))
         -- As one that has children of its own: it wants ids for them.
-        fd = raw(path, "Or\3\0\0\0\0" .. string.char(#hello) .. ("\0"):rep(15) .. "\1" .. ("\0"):rep(8) .. hello)
-        ffi.C.send(fd, "Or\3\0\0\0\0\4" .. ("\0"):rep(15) .. "\6" .. ("\0"):rep(8) .. "\0\0\0\5", 36, 0x4000)
-        assert.matches("^Or\3", heard(fd))
+        fd = raw(path, "Or\4\0\0\0\0" .. string.char(#hello) .. ("\0"):rep(15) .. "\1" .. ("\0"):rep(8) .. hello)
+        ffi.C.send(fd, "Or\4\0\0\0\0\4" .. ("\0"):rep(15) .. "\6" .. ("\0"):rep(8) .. "\0\0\0\5", 36, 0x4000)
+        assert.matches("^Or\4", heard(fd))
         assert.are.equal(0, (attach(path)))
         over()
     end)

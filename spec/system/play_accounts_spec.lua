@@ -25,7 +25,9 @@ system.each({ "h1", "foreign" }, function(target)
         after_each(function() forget("crew", "crew2") end)
 
         it("is made, and made only once", function()
-            local result, foreseen = system.converges(target, function(h) return h:group { name = "crew", gid = 4321 } end)
+            local result, foreseen = system.converges(target, function(h)
+                return h:group { name = "crew", gid = 4321 }
+            end)
             assert.are.equal("crew:x:4321:", line("group", "crew"))
             assert.are.equal(4321, result.gid)
             assert.are.same({ what = "group", before = "absent", after = "crew" }, system.part(foreseen, "group"))
@@ -187,7 +189,9 @@ system.each({ "h1", "foreign" }, function(target)
         end)
 
         it("has options that are checked before anything is asked of the host", function()
-            for _, wrong in ipairs { { comment = "a:b" }, { expires = "soon" }, { home = "relative" }, { uid = "1" } } do
+            for _, wrong in ipairs {
+                { comment = "a:b" }, { expires = "soon" }, { home = "relative" }, { uid = "1" },
+            } do
                 wrong.name = "ada"
                 assert.are.equal("option", remote.failure(function() target.h:user(wrong) end).code)
             end

@@ -14,7 +14,9 @@ system.each({ "h1", "foreign" }, function(target)
 
     local function sh(line) return system.sh(target, line) end
     local function modes(...) return sh("stat -c '%U %a' " .. table.concat({ ... }, " ")) end
-    local function as_ada(line) return sh("chown -R ada /home/ada; " .. line .. "; chown -h ada /home/ada/.ssh || true") end
+    local function as_ada(line)
+        return sh("chown -R ada /home/ada; " .. line .. "; chown -h ada /home/ada/.ssh || true")
+    end
 
     before_each(function()
         sh "rm -rf /home/ada"
@@ -24,7 +26,9 @@ system.each({ "h1", "foreign" }, function(target)
 
     describe("authorized_key", function()
         it("makes the directory and the file, the user's own and nobody else's to read", function()
-            local result = system.converges(target, function(h) return h:authorized_key { user = "ada", keys = { ADA } } end)
+            local result = system.converges(target, function(h)
+                return h:authorized_key { user = "ada", keys = { ADA } }
+            end)
             assert.are.equal(ADA .. "\n", system.read(target, FILE))
             assert.are.equal("ada 700\nada 600\n", modes("/home/ada/.ssh", FILE))
             assert.are.equal(1, result.keys)
@@ -67,7 +71,9 @@ system.each({ "h1", "foreign" }, function(target)
                 return h:authorized_key { user = "nobodys", keys = ADA }
             end)
             assert.is_true(result.unknown)
-            assert.are.equal("option", remote.failure(function() target.h:authorized_key { user = "ada", keys = "x" } end).code)
+            assert.are.equal("option", remote.failure(function()
+                target.h:authorized_key { user = "ada", keys = "x" }
+            end).code)
         end)
 
         it("writes a list of root's own where that is asked for", function()
@@ -116,7 +122,8 @@ system.each({ "h1", "foreign" }, function(target)
 
             it("reads nothing that the user could not", function()
                 sh "echo precious >/home/precious; chmod 600 /home/precious"
-                as_ada "mkdir /home/ada/.ssh; ln /home/precious /home/ada/.ssh/authorized_keys; chown ada /home/ada/.ssh"
+                as_ada("mkdir /home/ada/.ssh; ln /home/precious /home/ada/.ssh/authorized_keys; "
+                    .. "chown ada /home/ada/.ssh")
                 local err = remote.failure(function() target.h:authorized_key { user = "ada", keys = { ADA } } end)
                 assert.matches("Permission denied", err.message, 1, true)
                 assert.not_matches("precious\n", tostring(err))

@@ -23,6 +23,7 @@ describe("a server", function()
         pending("is asked: " .. why)
         return
     end
+    lab.need(2, { foreign = true, isolated = true }) -- or there would be no bridge to listen on
     local server, tls, certificates
     setup(function()
         certificates = remote.directory()

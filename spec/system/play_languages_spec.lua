@@ -33,7 +33,8 @@ describe("pip", function()
     system.each({ "h1" }, function(target)
         local function wheel(version)
             system.write(target, "/tmp/wheel.py", WHEEL)
-            system.sh(target, "mkdir -p /srv/wheels; /usr/bin/python3 /tmp/wheel.py specpkg " .. version .. " /srv/wheels; "
+            system.sh(target, "mkdir -p /srv/wheels; /usr/bin/python3 /tmp/wheel.py specpkg " .. version
+                .. " /srv/wheels; "
                 .. "rm /tmp/wheel.py")
         end
         local function want(o)
@@ -99,7 +100,8 @@ describe("npm", function()
 
     system.each({ "h1" }, function(target)
         local function pack(version)
-            system.write(target, "/srv/npm/package/package.json", ('{ "name": "spec-pkg", "version": "%s" }\n'):format(version))
+            system.write(target, "/srv/npm/package/package.json",
+                ('{ "name": "spec-pkg", "version": "%s" }\n'):format(version))
             system.sh(target, ("cd /srv/npm && tar czf spec-pkg-%s.tgz package"):format(version))
         end
         local function version()

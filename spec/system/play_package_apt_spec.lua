@@ -17,11 +17,14 @@ local function packages(more)
         { name = "spec-lib", version = "1.0" },
         { name = "spec-extra", version = "1.0" },
         { name = "spec-hello", version = "1.0", fields = { Depends = "spec-lib", Recommends = "spec-extra" } },
-        { name = "spec-conf", version = "1.0", conffiles = { "/etc/spec.conf" }, files = { ["/etc/spec.conf"] = "one\n" } },
+        { name = "spec-conf", version = "1.0", conffiles = { "/etc/spec.conf" },
+            files = { ["/etc/spec.conf"] = "one\n" } },
         { name = "spec-provider", version = "3.0", fields = { Provides = "spec-virtual" } },
         { name = "spec-broken", version = "1.0", scripts = { postinst = "echo no good >&2; exit 1" } },
         { name = "spec-slow", version = "1.0",
-            scripts = { postinst = "touch /run/spec-slow.begun; read line </run/spec-slow.go; touch /run/spec-slow.done" } },
+            scripts = {
+                postinst = "touch /run/spec-slow.begun; read line </run/spec-slow.go; touch /run/spec-slow.done",
+            } },
     }
     for _, deb in ipairs(more or {}) do list[#list + 1] = deb end
     return list
@@ -46,7 +49,8 @@ system.each({ "h1" }, function(target)
     teardown(function() system.sh(target, "rm -rf " .. REPOSITORY) end)
     after_each(function()
         system.sh(target, "apt-mark unhold $(apt-mark showhold) >/dev/null 2>&1; dpkg --configure -a >/dev/null 2>&1; "
-            .. "dpkg --purge --force-all $(dpkg-query -W -f '${Package}\\n' 'spec-*' 2>/dev/null) >/dev/null 2>&1; true")
+            .. "dpkg --purge --force-all $(dpkg-query -W -f '${Package}\\n' 'spec-*' 2>/dev/null) "
+            .. ">/dev/null 2>&1; true")
     end)
 
     describe("package, by apt", function()
@@ -149,7 +153,8 @@ system.each({ "h1" }, function(target)
 
         it("fetches lists that are older than they may be", function()
             system.sh(target, "touch -d '2 hours ago' /var/lib/apt/lists /var/lib/apt/lists/partial")
-            local foreseen = system.unchanged_in_check_mode(target, want { update_cache = true, cache_valid_time = "1h" })
+            local foreseen = system.unchanged_in_check_mode(target,
+                want { update_cache = true, cache_valid_time = "1h" })
             assert.is_true(foreseen.unknown)
             local result = target.h:package { update_cache = true, cache_valid_time = "1h" }
             assert.is_true(result.cache_updated)
@@ -180,16 +185,19 @@ system.each({ "h1" }, function(target)
         end)
 
         it("has options that are checked before anything is asked of the host", function()
-            for _, wrong in ipairs { {}, { names = { "-y" } }, { names = { "a=1" }, state = "latest" }, { name = "x", state = "new" } } do
+            for _, wrong in ipairs {
+                {}, { names = { "-y" } }, { names = { "a=1" }, state = "latest" }, { name = "x", state = "new" },
+            } do
                 assert.are.equal("option", remote.failure(function() target.h:package(wrong) end).code)
             end
         end)
 
         it("finishes what was interrupted before", function()
-            system.sh(target, "dpkg --unpack " .. REPOSITORY .. "/spec-lib_1.0_all.deb; mkdir -p /var/lib/dpkg/updates; "
+            system.sh(target, "dpkg --unpack " .. REPOSITORY
+                .. "/spec-lib_1.0_all.deb; mkdir -p /var/lib/dpkg/updates; "
                 .. "touch /var/lib/dpkg/updates/0001")
-            system.sh(target, "cp /dev/null /var/lib/dpkg/updates/0001; printf 'Package: spec-lib\\nStatus: install ok "
-                .. "unpacked\\nArchitecture: all\\nVersion: 1.0\\nMaintainer: s\\nDescription: s\\n' >/var/lib/dpkg/updates/0001")
+            system.write(target, "/var/lib/dpkg/updates/0001", "Package: spec-lib\nStatus: install ok unpacked\n"
+                .. "Architecture: all\nVersion: 1.0\nMaintainer: s\nDescription: s\n")
             target.h:package { names = { "spec-extra" } }
             assert.are.equal("1.0", version "spec-lib")
             assert.are.equal("1.0", version "spec-extra")
@@ -224,8 +232,8 @@ system.each({ "h1" }, function(target)
         it("gives up in time, and says who it was", function()
             begin_elsewhere()
             local err = remote.failure(function() target.h:package { names = { "spec-lib" }, lock_timeout = 0.2 } end)
-            assert.matches("cannot install spec%-lib: process %d+ %(apt%-get%) has locked /var/lib/dpkg/lock.*, for longer "
-                .. "than 0.2 s", err.message)
+            assert.matches("cannot install spec%-lib: process %d+ %(apt%-get%) has locked /var/lib/dpkg/lock.*, "
+                .. "for longer than 0.2 s", err.message)
             let_go()
             remote.eventually("the other is done", function() return version "spec-slow" end)
         end)

@@ -43,7 +43,8 @@ end
 
 local DNF = [[
 case "$*" in
-*check-update*) printf 'app.x86_64   2-1   updates\n'; [ "$(cat /srv/managers/app 2>/dev/null)" != 1-1 ] || exit 100; exit 0 ;;
+*check-update*) printf 'app.x86_64   2-1   updates\n'
+    [ "$(cat /srv/managers/app 2>/dev/null)" != 1-1 ] || exit 100; exit 0 ;;
 *" update "*) for word; do :; done; echo 2-1 >/srv/managers/$word; exit ;;
 *makecache*) mkdir -p /var/cache/dnf; touch /var/cache/dnf/x; exit ;;
 esac
@@ -79,7 +80,8 @@ local MANAGERS = {
     { name = "dnf", body = DNF .. changing("install", "remove"), recommends = "--setopt=install_weak_deps=False",
         version = "app-2-1", remove = "-y -q remove --noautoremove app" },
     { name = "yum", body = DNF .. changing("install", "remove"), version = "app-2-1", remove = "-y -q remove app" },
-    { name = "zypper", body = ZYPPER .. changing("install", "remove"), recommends = "--no-recommends", version = "app=2-1",
+    { name = "zypper", body = ZYPPER .. changing("install", "remove"), recommends = "--no-recommends",
+        version = "app=2-1",
         remove = "--non-interactive --quiet remove app", holds = true },
     { name = "pacman", body = PACMAN .. changing("-S", "-R"), remove = "--noconfirm -R app" },
     { name = "apk", body = APK .. changing("add", "del"), version = "app=2-1",

@@ -80,7 +80,8 @@ system.each({ "h1" }, function(target)
             assert.matches("no public key", err.message, 1, true)
             system.write(target, REPOSITORY .. "/page", "<html>not found</html>")
             err = remote.failure(function()
-                target.h:repository { name = "spec", uris = "file:/srv/x", key_url = "file://" .. REPOSITORY .. "/page" }
+                target.h:repository { name = "spec", uris = "file:/srv/x", key_url = "file://" .. REPOSITORY
+                    .. "/page" }
             end)
             assert.matches("it is no public key", err.message, 1, true)
             assert.is_nil(system.read(target, SOURCES))
@@ -111,7 +112,8 @@ system.each({ "h1" }, function(target)
         it("is a file for dnf, whose lists are fetched", function()
             local calls = system.stand_in(target, "dnf", "")
             system.converges(target, function(h)
-                return h:repository { name = "spec", provider = "dnf", uris = "https://a.example/el9", key = { content = key } }
+                return h:repository { name = "spec", provider = "dnf", uris = "https://a.example/el9",
+                    key = { content = key } }
             end)
             assert.are.equal("[spec]\nname=spec\nbaseurl=https://a.example/el9\nenabled=1\ngpgcheck=1\n"
                 .. "gpgkey=file:///etc/pki/rpm-gpg/spec.asc\n", system.read(target, "/etc/yum.repos.d/spec.repo"))
@@ -133,7 +135,8 @@ system.each({ "h1" }, function(target)
             system.converges(target, function(h)
                 return h:repository { name = "spec", provider = "apk", uris = "https://edge.example" }
             end)
-            assert.are.equal("https://main.example\nhttps://edge.example\n", system.read(target, "/etc/apk/repositories"))
+            assert.are.equal("https://main.example\nhttps://edge.example\n",
+                system.read(target, "/etc/apk/repositories"))
         end)
     end)
 end)

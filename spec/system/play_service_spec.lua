@@ -21,7 +21,8 @@ describe("service, by systemd", function()
 
     system.each({ "h2" }, function(target)
         local function unit(name, lines, install)
-            system.write(target, "/etc/systemd/system/" .. name, "[Unit]\nDescription=" .. name .. "\n[Service]\n" .. lines
+            system.write(target, "/etc/systemd/system/" .. name, "[Unit]\nDescription=" .. name .. "\n[Service]\n"
+                .. lines
                 .. "\n" .. (install and "[Install]\nWantedBy=multi-user.target\n" or ""))
         end
         local function systemctl(line) return (select(2, manager:exec("systemctl " .. line)):gsub("\n$", "")) end
@@ -49,7 +50,9 @@ describe("service, by systemd", function()
 
         it("stops and disables", function()
             target.h:service { name = "spec", state = "started", enabled = true }
-            system.converges(target, function(h) return h:service { name = "spec", state = "stopped", enabled = false } end)
+            system.converges(target, function(h)
+                return h:service { name = "spec", state = "stopped", enabled = false }
+            end)
             assert.are.equal("inactive", systemctl "is-active spec")
             assert.are.equal("disabled", systemctl "is-enabled spec")
         end)
@@ -78,11 +81,15 @@ describe("service, by systemd", function()
 
         it("masks and unmasks", function()
             manager:exec "mv /etc/systemd/system/spec.service /lib/systemd/system/; systemctl daemon-reload"
-            system.converges(target, function(h) return h:service { name = "spec", masked = true, state = "stopped" } end)
+            system.converges(target, function(h)
+                return h:service { name = "spec", masked = true, state = "stopped" }
+            end)
             assert.are.equal("masked", systemctl "is-enabled spec")
             local err = remote.failure(function() target.h:service { name = "spec", state = "started" } end)
             assert.matches("spec is masked; masked = false unmasks it", err.message, 1, true)
-            system.converges(target, function(h) return h:service { name = "spec", masked = false, state = "started" } end)
+            system.converges(target, function(h)
+                return h:service { name = "spec", masked = false, state = "started" }
+            end)
             assert.are.equal("active", systemctl "is-active spec")
             manager:exec "systemctl stop spec; rm /lib/systemd/system/spec.service"
         end)
@@ -103,7 +110,9 @@ describe("service, by systemd", function()
         end)
 
         it("takes what is not there for stopped, and in check mode for not there yet", function()
-            system.stays(target, function(h) return h:service { name = "spec-none", state = "stopped", enabled = false } end)
+            system.stays(target, function(h)
+                return h:service { name = "spec-none", state = "stopped", enabled = false }
+            end)
             local foreseen = system.unchanged_in_check_mode(target, function(h)
                 return h:service { name = "spec-none", state = "started" }
             end)
@@ -114,7 +123,9 @@ describe("service, by systemd", function()
             system.write(target, "/etc/systemd/system/spec.timer",
                 "[Timer]\nOnCalendar=2099-01-01\n[Install]\nWantedBy=timers.target\n")
             systemctl "daemon-reload"
-            system.converges(target, function(h) return h:service { name = "spec.timer", state = "started", enabled = true } end)
+            system.converges(target, function(h)
+                return h:service { name = "spec.timer", state = "started", enabled = true }
+            end)
             assert.are.equal("active", systemctl "is-active spec.timer")
             systemctl "disable --now spec.timer"
         end)
@@ -170,7 +181,9 @@ describe("service, by scripts in /etc/init.d", function()
 
         it("stops and disables", function()
             target.h:service { name = "spec", state = "started", enabled = true }
-            system.converges(target, function(h) return h:service { name = "spec", state = "stopped", enabled = false } end)
+            system.converges(target, function(h)
+                return h:service { name = "spec", state = "stopped", enabled = false }
+            end)
             remote.eventually("it ends", function() return running() == 0 end)
             assert.not_matches("S%d+spec", system.sh(target, "ls /etc/rc3.d"))
         end)
@@ -196,7 +209,8 @@ describe("service, by scripts in /etc/init.d", function()
         end)
 
         it("says what a script has said", function()
-            system.write(target, "/etc/init.d/spec", "#!/bin/sh\n[ $1 != status ] || exit 3\necho 'no disk' >&2; exit 5\n", "755")
+            system.write(target, "/etc/init.d/spec",
+                "#!/bin/sh\n[ $1 != status ] || exit 3\necho 'no disk' >&2; exit 5\n", "755")
             local err = remote.failure(function() target.h:service { name = "spec", state = "started" } end)
             assert.matches("cannot start spec: no disk", err.message, 1, true)
             system.write(target, "/etc/init.d/spec", "#!/bin/sh\n[ $1 != status ] || exit 3\n", "755")
@@ -236,11 +250,15 @@ describe("service, by a stand-in for OpenRC", function()
         end)
 
         it("starts, enables, stops, disables", function()
-            system.converges(target, function(h) return h:service { name = "app", state = "started", enabled = true } end)
+            system.converges(target, function(h)
+                return h:service { name = "app", state = "started", enabled = true }
+            end)
             assert.are.same({ "add app default" }, update())
             local calls = table.concat(service(), "|")
             assert.matches("app start", calls, 1, true)
-            system.converges(target, function(h) return h:service { name = "app", state = "stopped", enabled = false } end)
+            system.converges(target, function(h)
+                return h:service { name = "app", state = "stopped", enabled = false }
+            end)
             assert.are.same({ "del app default" }, update())
             local err = remote.failure(function() target.h:service { name = "other", state = "started" } end)
             assert.matches("openrc knows no service 'other'", err.message, 1, true)

@@ -42,8 +42,12 @@ system.each({ "h1", "foreign" }, function(target)
         it("is a line", function()
             system.converges(target, function(h) return h:limits { domain = "app", item = "nofile", value = 1024 } end)
             assert.are.equal("app - nofile 1024\n", system.read(target, FILE))
-            system.converges(target, function(h) return h:limits { domain = "app", item = "nofile", value = "unlimited" } end)
-            system.converges(target, function(h) return h:limits { domain = "app", item = "nofile", state = "absent" } end)
+            system.converges(target, function(h)
+                return h:limits { domain = "app", item = "nofile", value = "unlimited" }
+            end)
+            system.converges(target, function(h)
+                return h:limits { domain = "app", item = "nofile", state = "absent" }
+            end)
             assert.are.equal("", system.read(target, FILE))
             assert.are.equal("option", remote.failure(function()
                 target.h:limits { domain = "app", item = "files", value = 1 }
@@ -93,7 +97,8 @@ system.each({ "h1" }, function(target)
             system.converges(target, want { path = "/opt/spec/a", link = "/usr/bin/spec" })
             assert.are.equal("/etc/alternatives/spec\n", sh "readlink /usr/bin/spec")
             assert.are.equal("/opt/spec/a\n", sh "readlink -f /usr/bin/spec")
-            system.converges(target, want { path = "/opt/spec/b", link = "/usr/bin/spec", priority = 10, state = "present" })
+            system.converges(target, want { path = "/opt/spec/b", link = "/usr/bin/spec", priority = 10,
+                state = "present" })
             assert.are.equal("/opt/spec/a\n", sh "readlink -f /usr/bin/spec")
             local result = system.converges(target, want { path = "/opt/spec/b" })
             assert.are.equal("/opt/spec/b", result.path)
@@ -138,7 +143,9 @@ system.each({ "h1" }, function(target)
 
         it("that there is not leaves all as it was", function()
             local list = system.read(target, "/etc/locale.gen")
-            local err = remote.failure(function() target.h:locale { names = { "xx_XX.UTF-8" }, lang = "xx_XX.UTF-8" } end)
+            local err = remote.failure(function()
+                target.h:locale { names = { "xx_XX.UTF-8" }, lang = "xx_XX.UTF-8" }
+            end)
             assert.matches("xx_XX", err.message, 1, true)
             assert.are.equal(list, system.read(target, "/etc/locale.gen"))
             assert.not_matches("xx_XX", system.read(target, "/etc/default/locale") or "")
@@ -148,7 +155,9 @@ system.each({ "h1" }, function(target)
 
     describe("modprobe, by a stand-in (no module can be loaded into the lab's kernel)", function()
         local calls
-        before_each(function() calls = system.stand_in(target, "modprobe", "[ $1 != spec_bad ] || { echo no >&2; exit 1; }") end)
+        before_each(function()
+            calls = system.stand_in(target, "modprobe", "[ $1 != spec_bad ] || { echo no >&2; exit 1; }")
+        end)
         after_each(function()
             system.remove_stand_ins(target, "modprobe")
             sh "rm -f /etc/modules-load.d/orrery-* /etc/modprobe.d/orrery-*"

@@ -18,8 +18,11 @@ system.each({ "h1", "foreign" }, function(target)
         it("puts a job into a table, changes it, and takes it away", function()
             try "printf '# mine\\n5 5 * * * kept\\n' | crontab -"
             system.converges(target, function(h) return h:cron { name = "spec", job = "echo a \\% b", minute = 3 } end)
-            assert.matches("# mine\n5 5 * * * kept\n# orrery: spec\n3 * * * * echo a \\% b\n", try "crontab -l", 1, true)
-            system.converges(target, function(h) return h:cron { name = "spec", job = "echo", schedule = "@reboot" } end)
+            assert.matches("# mine\n5 5 * * * kept\n# orrery: spec\n3 * * * * echo a \\% b\n", try "crontab -l", 1,
+                true)
+            system.converges(target, function(h)
+                return h:cron { name = "spec", job = "echo", schedule = "@reboot" }
+            end)
             assert.matches("kept\n# orrery: spec\n@reboot echo\n", try "crontab -l", 1, true)
             system.converges(target, function(h) return h:cron { name = "spec", state = "absent" } end)
             assert.not_matches("spec", try "crontab -l")
@@ -97,7 +100,9 @@ system.each({ "h1", "foreign" }, function(target)
 
         it("is as before when it cannot be written down", function()
             sh "mkdir -p /etc/sysctl.d/90-orrery.conf"
-            local err = remote.failure(function() target.h:sysctl { name = NAME, value = 65, file = FILE .. "/x/.." } end)
+            local err = remote.failure(function()
+                target.h:sysctl { name = NAME, value = 65, file = FILE .. "/x/.." }
+            end)
             assert.matches("90-orrery.conf", err.message, 1, true)
             assert.are.equal("64", now())
         end)
@@ -125,7 +130,8 @@ system.each({ "h1", "foreign" }, function(target)
         it("mounts, and writes it down", function()
             local result = system.converges(target, with {})
             assert.are.equal("1\n", mounts())
-            assert.are.equal(before .. "tmpfs /srv/spec tmpfs size=1m,mode=700 0 0\n", system.read(target, "/etc/fstab"))
+            assert.are.equal(before .. "tmpfs /srv/spec tmpfs size=1m,mode=700 0 0\n",
+                system.read(target, "/etc/fstab"))
             assert.is_true(result.mounted)
         end)
 

@@ -60,6 +60,7 @@ describe("a playbook under test", function()
     end)
 
     local function playbook(text)
+        if site then site:close() end
         remote.write(dir .. "/site.lua", 'local play = require "orrery.play"\n' .. text)
         site = testing.playbook(dir .. "/site.lua", { inventory = { hosts = { "a", "b" } }, kind = "directory" })
         return site

@@ -27,7 +27,8 @@ describe("accounts", function()
         for _, name in ipairs { "", "a:b", "-a", "1a", "a b", "a\nb", ("a"):rep(33), "ä" } do
             assert.is_string(accounts.wrong_name(name))
         end
-        for _, name in ipairs { "a", "_www", "www-data", "machine$", "A.b" } do assert.is_nil(accounts.wrong_name(name)) end
+        for _, name in ipairs { "a", "_www", "www-data", "machine$",
+            "A.b" } do assert.is_nil(accounts.wrong_name(name)) end
         assert.is_string(accounts.wrong_field("comment", "a\nroot::0:0:::"))
         assert.is_nil(accounts.wrong_field("comment", "Ada, Countess"))
     end)

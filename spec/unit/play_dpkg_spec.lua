@@ -57,7 +57,8 @@ describe("what apt says", function()
     end)
 
     it("when it fails", function()
-        assert.are.equal("Unable to locate package x; Sub-process /usr/bin/dpkg returned an error code (1)", dpkg.reason {
+        assert.are.equal("Unable to locate package x; Sub-process /usr/bin/dpkg returned an error code (1)",
+            dpkg.reason {
             code = 100, stdout = "Reading...", stderr = "W: something\nE: Unable to locate package x\n"
                 .. "E: Sub-process /usr/bin/dpkg returned an error code (1)\n",
         })
@@ -67,7 +68,8 @@ end)
 
 describe("who holds a lock", function()
     it("is in /proc/locks", function()
-        local locks = "1: POSIX  ADVISORY  WRITE 812 00:1f:4711 0 EOF\n1: -> POSIX ADVISORY WRITE 900 00:1f:4712 0 EOF\n"
+        local locks = "1: POSIX  ADVISORY  WRITE 812 00:1f:4711 0 EOF\n"
+            .. "1: -> POSIX ADVISORY WRITE 900 00:1f:4712 0 EOF\n"
             .. "2: FLOCK  ADVISORY  WRITE 77 08:01:12 0 EOF\n"
         assert.are.equal(812, dpkg.holder(locks, 4711))
         assert.are.equal(77, dpkg.holder(locks, 12))

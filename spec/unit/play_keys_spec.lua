@@ -27,7 +27,9 @@ describe("lines of authorized_keys", function()
     end)
 
     it("are written as they were read", function()
-        for _, line in ipairs { ADA, "ssh-ed25519 " .. BLOB, [[restrict,command="a b" ]] .. ADA, "restrict ssh-rsa " .. BLOB } do
+        for _, line in ipairs {
+            ADA, "ssh-ed25519 " .. BLOB, [[restrict,command="a b" ]] .. ADA, "restrict ssh-rsa " .. BLOB,
+        } do
             assert.are.equal(line, keys.format(keys.parse(line)))
         end
     end)

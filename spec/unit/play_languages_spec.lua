@@ -21,17 +21,20 @@ describe("requirements of Python", function()
         for spec, versions in pairs {
             ["a"] = { ["1"] = true }, ["a==1.0"] = { ["1.0"] = true, ["1.0.0"] = true, ["1.1"] = false },
             ["a==1.*"] = { ["1.5"] = true, ["1"] = true, ["11"] = false }, ["a!=1.*"] = { ["2"] = true },
-            ["a>=1.10"] = { ["1.9"] = false, ["1.10"] = true, ["2"] = true }, ["a<2,>1"] = { ["1"] = false, ["1.5"] = true },
+            ["a>=1.10"] = { ["1.9"] = false, ["1.10"] = true, ["2"] = true },
+                ["a<2,>1"] = { ["1"] = false, ["1.5"] = true },
             ["a~=1.4.2"] = { ["1.4.5"] = true, ["1.5"] = false, ["1.4.1"] = false },
         } do
-            for version, yes in pairs(versions) do assert.are.equal(yes, satisfies(version, spec), spec .. " " .. version) end
+            for version, yes in pairs(versions) do assert.are.equal(yes, satisfies(version, spec), spec .. " "
+                .. version) end
         end
         assert.is_nil(satisfies("2.0rc1", "a>=1"), "who can tell")
         assert.is_true(satisfies("2.0rc1", "a==2.0rc1"))
     end)
 
     it("may be a file", function()
-        local list = requirement.file("# ours\nflask==2.0  # web\n--index-url https://x\n\n-r other.txt\na>=1 \\\n  --hash=sha256:1\n")
+        local list = requirement.file("# ours\nflask==2.0  # web\n--index-url https://x\n\n-r other.txt\n"
+            .. "a>=1 \\\n  --hash=sha256:1\n")
         local specs = {}
         for i, each in ipairs(list) do specs[i] = each.spec end
         assert.are.same({ "flask==2.0", "-r other.txt", "a>=1" }, specs)
@@ -39,7 +42,8 @@ describe("requirements of Python", function()
     end)
 
     it("are compared with what pip lists", function()
-        assert.are.same({ flask = "2.0", ["ruamel-yaml"] = "0.17" }, pip.parse "Flask==2.0\nruamel.yaml==0.17\n-e git+x\n")
+        assert.are.same({ flask = "2.0", ["ruamel-yaml"] = "0.17" },
+            pip.parse "Flask==2.0\nruamel.yaml==0.17\n-e git+x\n")
     end)
 end)
 
@@ -56,7 +60,9 @@ describe("packages of npm", function()
     end)
 
     it("are refused where they are none", function()
-        for _, o in ipairs { {}, { names = "--x" }, { names = "a b" }, { path = "/x", state = "absent" }, { names = "a", ci = true } } do
+        for _, o in ipairs {
+            {}, { names = "--x" }, { names = "a b" }, { path = "/x", state = "absent" }, { names = "a", ci = true },
+        } do
             assert.is_string(npm.wrong(o))
         end
     end)

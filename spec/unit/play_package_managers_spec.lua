@@ -8,7 +8,8 @@ describe("what package managers say", function()
     it("rpm", function()
         assert.are.same({ bash = "5.1-6", ["bash.x86_64"] = "5.1-6" },
             rpm.parse "bash\t5.1-6\tx86_64\npackage nginx is not installed\n")
-        assert.are.same({ "nginx-1.2", "bash" }, rpm.specs({ { name = "nginx", version = "1.2" }, { name = "bash" } }, "-"))
+        assert.are.same({ "nginx-1.2", "bash" }, rpm.specs({ { name = "nginx", version = "1.2" },
+            { name = "bash" } }, "-"))
     end)
 
     it("dnf and yum", function()
@@ -27,7 +28,8 @@ describe("what package managers say", function()
     end)
 
     it("pacman", function()
-        assert.are.same({ bash = "5.1-1", nginx = "1.24-1" }, pacman.parse "bash 5.1-1\nnginx 1.22-1 -> 1.24-1 [ignored]\n")
+        assert.are.same({ bash = "5.1-1", nginx = "1.24-1" },
+            pacman.parse "bash 5.1-1\nnginx 1.22-1 -> 1.24-1 [ignored]\n")
     end)
 
     it("apk", function()

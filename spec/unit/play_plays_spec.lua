@@ -174,7 +174,9 @@ describe("plays", function()
             hosts = { "a", "b", "c" }, serial = 1,
             run = function(h) if h.name == "a" then error("no", 0) end end,
         }
-        assert.matches("stopped: all 1 hosts of a batch failed", failure(play.play, spec).message)
+        assert.matches("stopped: the only host of a batch failed: a: no", failure(play.play, spec).message)
+        assert.are.same({ "play 'play 1': the only host of a batch failed: no further host is begun" },
+            said("message", "text"))
         spec.hosts, spec.max_failures = { "x", "y" }, "50%"
         spec.run = function(h) if h.name == "x" then error("no", 0) end end
         assert.are.equal("no", play.play(spec).failed.x.message)

@@ -13,7 +13,8 @@ describe("files of repositories", function()
             types = { "deb", "deb-src" }, architectures = { "amd64" },
         }, "/k.asc"))
         assert.are.equal("Enabled: no\nTypes: deb\nURIs: file:/srv\nSuites: ./\nTrusted: yes\nBy-Hash: force\n",
-            format.deb822(options { uris = "file:/srv", trusted = true, enabled = false, options = { ["By-Hash"] = "force" } }))
+            format.deb822(options { uris = "file:/srv", trusted = true, enabled = false,
+                options = { ["By-Hash"] = "force" } }))
     end)
 
     it("for apt, as lines", function()
@@ -57,7 +58,8 @@ describe("options of repositories", function()
         assert.matches("'name' must be", format.wrong(options { name = "a/b", uris = "https://a" }))
         assert.matches("is no word", format.wrong(options { uris = "https://a\nTrusted: yes" }))
         assert.matches("wrong 'x'", format.wrong(options { uris = "https://a", options = { x = "1\ny: 2" } }))
-        assert.matches("signed_by", format.wrong(options { uris = "https://a", signed_by = "/k", key_url = "https://k" }))
+        assert.matches("signed_by", format.wrong(options { uris = "https://a", signed_by = "/k",
+            key_url = "https://k" }))
         assert.matches("no URL", format.wrong(options { uris = "https://a", key_url = "k" }))
         assert.matches("give a key", format.wrong_key { name = "a", state = "present" })
     end)

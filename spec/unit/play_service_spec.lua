@@ -4,7 +4,9 @@ local sysv = require "orrery.play.system.service_sysv"
 
 local function state(text, said) return systemd.state(systemd.parse(text), said) end
 
-local ACTIVE = "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNeedDaemonReload=no\nMainPID=12\n"
+local ACTIVE = "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\n"
+    .. "NeedDaemonReload=no\nMainPID=12\n"
+local ACTIVATING = "LoadState=loaded\nActiveState=activating\nUnitFileState=\n"
 
 describe("what systemd says of a service", function()
     it("is whether it runs and starts at boot", function()
@@ -16,8 +18,8 @@ describe("what systemd says of a service", function()
     end)
 
     it("is that it is on its way, or failing again and again", function()
-        assert.is_true(state("LoadState=loaded\nActiveState=activating\nSubState=start-pre\nUnitFileState=\n").running)
-        assert.is_false(state("LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nUnitFileState=\n").running)
+        assert.is_true(state(ACTIVATING .. "SubState=start-pre\n").running)
+        assert.is_false(state(ACTIVATING .. "SubState=auto-restart\n").running)
         assert.is_true(state("LoadState=loaded\nActiveState=reloading\nUnitFileState=\n").running)
     end)
 

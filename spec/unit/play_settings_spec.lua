@@ -79,13 +79,15 @@ describe("locales", function()
     end)
 
     it("are switched on in their list", function()
-        assert.are.same({ "# text of several words here", "de_DE.UTF-8 UTF-8", "# fr_FR.UTF-8 UTF-8", "xx_XX ISO-8859-1" },
+        assert.are.same({ "# text of several words here", "de_DE.UTF-8 UTF-8", "# fr_FR.UTF-8 UTF-8",
+            "xx_XX ISO-8859-1" },
             locale.enable({ "# text of several words here", "# de_DE.UTF-8 UTF-8", "# fr_FR.UTF-8 UTF-8" },
                 { "de_DE.UTF-8", "xx_XX" }))
     end)
 
     it("are set by variables", function()
-        assert.are.equal("# x\nLANG=de_DE.UTF-8\nLC_TIME=C\n", locale.set("# x\nLANG=C\n", { LANG = "de_DE.UTF-8", LC_TIME = "C" }))
+        assert.are.equal("# x\nLANG=de_DE.UTF-8\nLC_TIME=C\n",
+            locale.set("# x\nLANG=C\n", { LANG = "de_DE.UTF-8", LC_TIME = "C" }))
         assert.are.equal("LANG=\"C.UTF-8\"\n", locale.set("LANG=\"C.UTF-8\"\n", { LANG = "C.UTF-8" }))
         assert.are.equal("LANG=C\n", locale.set(nil, { LANG = "C" }))
     end)

@@ -137,11 +137,19 @@ describe("files of the controller", function()
             local t = { src = "table.conf", list = { "list.conf" } }
             return t, captured, inner, function() return "made.conf" end, "di" .. "rect.conf"
         end
-        local found = sources.literals(fn)
+        local found = sources.literals(fn).all
         for _, name in ipairs { "table.conf", "list.conf", "captured.conf", "inner.conf", "made.conf" } do
             assert.is_true(found[name], name)
         end
         assert.is_nil(found["other.conf"])
+        local h = {}
+        local words = sources.literals(function()
+            h:file { path = "/x", group = "user", state = { "link" } }
+            h:apply { { "copy", service = "cron" } }
+            return h.facts.os
+        end).words
+        for _, name in ipairs { "file", "copy", "facts", "os" } do assert.is_true(words[name], name) end
+        for _, name in ipairs { "group", "user", "service", "cron" } do assert.is_nil(words[name], name) end
     end)
 
     it("are, on the target, what came along", function()

@@ -20,7 +20,8 @@ describe("crontab", function()
         assert.are.equal("a\n# orrery: backup\n*/5 * * * * run it\n# orrery: other\n2 2 2 2 2 kept\n",
             crontab.merge(before, job { schedule = "*/5  * * * *" }))
         assert.are.equal("a\n# orrery: other\n2 2 2 2 2 kept\n", crontab.merge(before, job { state = "absent" }))
-        assert.are.equal("a\n", crontab.merge("a\n# orrery: backup\nx\n# orrery: backup\ny\n", job { state = "absent" }))
+        assert.are.equal("a\n", crontab.merge("a\n# orrery: backup\nx\n# orrery: backup\ny\n",
+            job { state = "absent" }))
     end)
 
     it("is a file with a user for /etc/cron.d", function()
@@ -68,7 +69,8 @@ describe("fstab", function()
     it("has what is mounted last at a path", function()
         local info = "21 1 0:19 / /proc rw,nosuid shared:5 - proc proc rw\n22 1 0:20 / /t rw - ext4 /dev/sda1 rw\n"
             .. "23 22 0:21 / /t ro,noexec shared:1 master:2 - tmpfs my\\040tmpfs rw,size=4k\n"
-        assert.are.same({ path = "/t", fstype = "tmpfs", src = "my tmpfs", options = "ro,noexec" }, fstab.mounted(info, "/t"))
+        assert.are.same({ path = "/t", fstype = "tmpfs", src = "my tmpfs", options = "ro,noexec" },
+            fstab.mounted(info, "/t"))
         assert.are.equal("proc", fstab.mounted(info, "/proc").fstype)
         assert.is_nil(fstab.mounted(info, "/x"))
     end)

@@ -129,8 +129,9 @@ describe("the plain view", function()
         v:event { event = "step_start", play = 1, host = "a2", step = "1", name = "first" }
         assert.are.equal(5, timers[1].seconds)
         v:event { event = "host_end", play = 1, host = "a1", status = "failed", error = { message = "slip" } }
+        assert.are.equal(1, timers[2].seconds)
         now = 101
-        v:tick(now)
+        timers[2].fn()
         local first, slip = text():find("ok        first", 1, true), text():find("slip", 1, true)
         assert.is_true(first < slip)
         v:event(step("a2", "1", "first", "failed", { error = { message = "no" } }))

@@ -169,6 +169,9 @@ end
 
 -- Running -------------------------------------------------------------------------------------------
 
+-- Mistakes in files, which say where they are: how this program came to read them says nothing.
+local PLAIN = { inventory = true, decode = true, vault = true }
+
 local function report(err)
     local interrupt = require "orrery.interrupt"
     if interrupt.happened() then
@@ -180,6 +183,7 @@ local function report(err)
     -- What stopped a play was said by its hosts, and by the play.
     if require("orrery.play.session").is_stop(err) or interrupt.happened() and err.code == "interrupted" then return end
     if err.code == "usage" then error(err, 0) end
+    if PLAIN[err.code] then err.traceback = nil end
     require("orrery.cli").report(err)
 end
 

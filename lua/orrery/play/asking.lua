@@ -53,7 +53,7 @@ local function add_facts(names, literals)
     names[#names + 1] = FACTS
     names[#names + 1] = FACTS .. ".machine"
     for _, group in ipairs(require(FACTS).names()) do
-        if literals[group] then names[#names + 1] = FACTS .. "." .. group end
+        if literals.words[group] then names[#names + 1] = FACTS .. "." .. group end
     end
 end
 
@@ -72,10 +72,10 @@ local function needed(request, literals)
             add_facts(names, sources.literals(when))
         end
     end
-    for name in pairs(literals or {}) do
+    for name in pairs(literals and literals.words or {}) do
         if name:match "^[%a_][%w_]*$" and resource.find(name) then add_module(names, request, name) end
     end
-    if literals and literals.facts then add_facts(names, literals) end
+    if literals and literals.words.facts then add_facts(names, literals) end
     return names
 end
 
@@ -130,7 +130,7 @@ end
 --- Asks a host's context to do something, and handles what it tells meanwhile.
 ---@param h orrery.play.Host
 ---@param request orrery.play.Request
----@param opts { at?: string, what?: string, gathered: orrery.play.Gathered, literals?: table<string, true>,
+---@param opts { at?: string, what?: string, gathered: orrery.play.Gathered, literals?: orrery.play.Literals,
 ---step?: table }
 ---@return orrery.play.Response
 ---@return any ... what a batch has returned

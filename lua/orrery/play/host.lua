@@ -217,7 +217,7 @@ local function drop_response(_, ...) return ... end
 -- The resources that a function names, as it seems: a word that is one by chance does no harm.
 local function resources_in(literals)
     local own, takes_files = nil, false
-    for name in pairs(literals) do
+    for name in pairs(literals.words) do
         local definition = name:match "^[%a_][%w_]*$" and resource.find(name)
         if definition then own = add_own(own, definition) end
         for _, option in pairs(definition and definition.options or {}) do

@@ -236,7 +236,14 @@ function Play:choose()
     return batches.order(self.spec.order, chosen)
 end
 
-function Play:batch(names)
+-- What breaks every host of a batch would break the next ones.
+function Play:look_back(count, failures, is_last)
+    if self.spec.max_failures ~= nil or self.stopped or count == 0 or failures < count then return end
+    local why = count == 1 and "the only host of a batch failed" or ("all %d hosts of a batch failed"):format(count)
+    if is_last then self.stopped = why else self:stop(why) end
+end
+
+function Play:batch(names, is_last)
     local settings = self.session.settings
     local at_once = math.min(settings.forks or FORKS, self.spec.throttle or math.huge)
     if settings.confirm and not settings.forks then at_once = 1 end
@@ -248,10 +255,7 @@ function Play:batch(names)
     for i, err in pairs(errors or {}) do
         if err.code == "interrupted" or not self.failed[names[i]] then error(err, 0) end
     end
-    -- What breaks every host of a batch would break the next ones.
-    if self.spec.max_failures == nil and not self.stopped and self.failures - before == #names and #names > 0 then
-        self.stopped = ("all %d hosts of a batch failed"):format(#names)
-    end
+    self:look_back(#names, self.failures - before, is_last)
 end
 
 local function summary(self)
@@ -281,9 +285,10 @@ function Play:result()
 end
 
 function Play:run_batches()
-    for _, names in ipairs(batches.split(self.hosts, self.spec.serial)) do
+    local all = batches.split(self.hosts, self.spec.serial)
+    for i, names in ipairs(all) do
         if self.stopped then return end
-        self:batch(names)
+        self:batch(names, i == #all)
     end
 end
 

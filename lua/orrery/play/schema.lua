@@ -26,8 +26,8 @@ local M = {}
 ---@field check? fun(value: any): boolean?, string? ok, and what the value must be: "must be even"
 ---@field secret? boolean it is a secret by its nature: never shown
 ---@field sealed? boolean the resource gets secrets in it as such, and reveals them itself
----@field public? boolean|string everyone on the target can see it, as arguments of commands, so it can hold no secret; a
----text says what to do instead
+---@field public? boolean|string everyone on the target can see it, as arguments of commands, so it can hold no secret;
+---a text says what to do instead
 
 ---@alias orrery.play.Schema table<string, orrery.play.Option>
 

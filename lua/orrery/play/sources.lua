@@ -127,12 +127,17 @@ function M.add_step(gathered, made, at)
     end
 end
 
+---@class orrery.play.Literals what a function names
+---@field all table<string, true>
+---@field words table<string, true> those that may be methods, or the first of a list: not keys of tables with contents
+
 local function strings_in(value, found, depth)
-    if type(value) == "string" then found[value] = true end
+    if type(value) == "string" then found.all[value] = true end
     if type(value) ~= "table" or depth > 4 then return end
     for key, each in next, value do
         strings_in(key, found, depth + 1)
         strings_in(each, found, depth + 1)
+        if key == 1 and type(each) == "string" then found.words[each] = true end
     end
 end
 
@@ -144,6 +149,7 @@ local function constants(fn, found)
         while true do
             local ok, value = pcall(util.funck, f, i)
             if not ok or value == nil then return end
+            if type(value) == "string" then found.words[value] = true end
             if type(value) == "proto" then walk(value) else strings_in(value, found, 1) end
             i = i - 1
         end
@@ -154,9 +160,9 @@ end
 
 --- Strings that a function names literally: its own, and those that it captures.
 ---@param fn function
----@return table<string, true>
+---@return orrery.play.Literals
 function M.literals(fn)
-    local found = constants(fn, {})
+    local found = constants(fn, { all = {}, words = {} })
     for i = 1, debug.getinfo(fn, "u").nups do
         local _, value = debug.getupvalue(fn, i)
         strings_in(value, found, 1)
@@ -167,11 +173,11 @@ end
 
 --- Adds the files that a batch may ask for; those that it will, as it seems, go along.
 ---@param gathered orrery.play.Gathered
----@param literals table<string, true>
+---@param literals orrery.play.Literals
 ---@param given? string[] those that it was given by name
 ---@param uses_files boolean it uses a resource that takes files
 function M.add_batch(gathered, literals, given, uses_files)
-    for name in pairs(literals) do
+    for name in pairs(literals.all) do
         if uses_files and name:find "[./]" and #name < 256 and not name:find "%z" then
             local st = name:sub(1, 1) ~= "/" and sys.stat(M.path(name))
             if st and st.type == "file" then M.add(gathered, name) end

@@ -13,8 +13,9 @@ local M = {}
 local Sandbox = {}
 Sandbox.__index = Sandbox
 
--- In a mount namespace of its own, so that nothing of it is left when the last process has ended. What is changed goes
--- to a tmpfs. Other file systems than the root are not in it, but for what a program needs.
+-- In a mount namespace of its own, so that nothing of it is left when the last process has ended. (Those of a user
+-- namespace cannot have all of this machine's root below them.) What is changed goes to a tmpfs. Other file systems
+-- than the root are not in it, but for what a program needs.
 local ENTER = [[
 set -e
 mount --make-rprivate /
@@ -37,13 +38,13 @@ local function new_directory()
 end
 
 local function overlay(self)
-    local orrery, sys = require "orrery", require "orrery.sys"
-    local argv = { "unshare", "-m", "-u", "-i", "-p", "-f", "--kill-child", name = self.name }
-    if sys.getuid() ~= 0 then argv[#argv + 1] = "-r" end
-    for _, word in ipairs { "--", "sh", "-c", ENTER:format(self.directory, self.directory, self.name) } do
-        argv[#argv + 1] = word
+    if require("orrery.sys").getuid() ~= 0 then
+        Error.raise { code = "denied", message = "an overlay takes root" }
     end
-    return orrery.exec(argv)
+    return require("orrery").exec {
+        "unshare", "-m", "-u", "-i", "-p", "-f", "--kill-child", "--", "sh", "-c",
+        ENTER:format(self.directory, self.directory, self.name), name = self.name,
+    }
 end
 
 local OPTIONS = {

@@ -67,7 +67,7 @@ sys_as(lua_State *L)
 {
     uid_t uid = (uid_t)(int64_t)luaL_checknumber(L, 1);
     gid_t gid = (gid_t)(int64_t)luaL_checknumber(L, 2);
-    struct identity self = {.uid = geteuid(), .gid = getegid()};
+    struct identity self = {.uid = (uid_t)setfsuid((uid_t)-1), .gid = (gid_t)setfsgid((gid_t)-1)};
     int failed;
 
     luaL_checktype(L, 3, LUA_TFUNCTION);

@@ -20,6 +20,7 @@ return resource.define {
         },
         priority = { type = "integer", default = 50, doc = "of the program, when it is added" },
     },
+    subject = "name",
     returns = { path = "the program that is chosen" },
     example = [[h:alternatives { name = "editor", path = "/usr/bin/vim.basic" }]],
     validate = function(o) return require("orrery.play.system.alternatives").wrong(o) end,

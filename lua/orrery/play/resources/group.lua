@@ -17,6 +17,7 @@ return resource.define {
         },
         non_unique = { type = "boolean", default = false, doc = "the number may be that of another group" },
     },
+    positional = { "name" },
     returns = { name = "its name", gid = "its number", members = "names of its members" },
     example = [[h:group { name = "app", system = true }]],
     validate = function(o) return require("orrery.play.system.accounts").wrong_name(o.name) end,

@@ -13,6 +13,7 @@ return resource.define {
         },
         hosts = { type = "boolean", default = false, doc = "the line of 127.0.1.1 in /etc/hosts has it, too" },
     },
+    positional = { "name" },
     returns = { name = "the name" },
     example = [[h:hostname { name = "web1" }]],
     validate = function(o) return require("orrery.play.system.hostname").wrong(o) end,

@@ -19,6 +19,7 @@ return resource.define {
         state = { enum = { "present", "absent" }, default = "present", doc = "whether there is such a line" },
         file = { type = "path", default = "/etc/security/limits.d/90-orrery.conf", doc = "where" },
     },
+    subject = "domain",
     returns = { file = "where" },
     example = [[h:limits { domain = "app", item = "nofile", value = 65536 }]],
     validate = function(o) return require("orrery.play.system.limits").wrong(o) end,

@@ -15,6 +15,7 @@ return resource.define {
         },
         persist = { type = "boolean", default = true, doc = "also at boot, by files in modules-load.d and modprobe.d" },
     },
+    positional = { "name" },
     returns = { loaded = "is it loaded?", built_in = "is it a part of the kernel, which is always there?" },
     example = [[h:modprobe { name = "br_netfilter" }]],
     validate = function(o) return require("orrery.play.system.modprobe").wrong(o) end,

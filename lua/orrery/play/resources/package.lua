@@ -40,6 +40,7 @@ return resource.define {
             enum = { "auto", "apt", "dnf", "yum", "zypper", "pacman", "apk" }, default = "auto", doc = "which manager",
         },
     },
+    positional = { "names" },
     returns = {
         packages = "versions of those that were named, by name; false: not installed",
         cache_updated = "were the lists fetched?", provider = "which manager",

@@ -21,6 +21,7 @@ return resource.define {
         file = { type = "path", default = "/etc/sysctl.d/90-orrery.conf", doc = "where it is written" },
         ignore_missing = { type = "boolean", default = false, doc = "a kernel that does not know it need not" },
     },
+    positional = { "name", "value" },
     returns = { value = "what it is now", file = "where it is written" },
     example = [[h:sysctl { name = "net.ipv4.ip_forward", value = 1 }]],
     validate = function(o) return require("orrery.play.system.sysctl").wrong(o) end,

@@ -6,6 +6,7 @@ return resource.define {
     name = "timezone",
     doc = "The machine is in a time zone.",
     options = { name = { type = "string", required = true, doc = "such as 'Europe/Berlin', 'UTC'" } },
+    positional = { "name" },
     returns = { name = "the time zone" },
     example = [[h:timezone { name = "Europe/Berlin" }]],
     validate = function(o) return require("orrery.play.system.timezone").wrong(o) end,

@@ -40,6 +40,7 @@ return resource.define {
         force = { type = "boolean", default = false, doc = "with 'absent': also while the user is logged in" },
         non_unique = { type = "boolean", default = false, doc = "the number may be that of another user" },
     },
+    positional = { "name" },
     returns = {
         name = "the login name", uid = "the number", gid = "the primary group's number", home = "the home directory",
         shell = "the login shell", groups = "names of the other groups",

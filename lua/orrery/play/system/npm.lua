@@ -42,7 +42,8 @@ function M.parse(spec)
     end
     local name, version = spec:match "^(@?[^@]+)@(.+)$"
     local exact = version and version:match "^%d+%.%d+%.%d+[%w.+-]*$"
-    return { spec = spec, name = name or spec, version = exact or nil, range = version and not exact and version or nil }
+    return { spec = spec, name = name or spec, version = exact or nil,
+        range = version and not exact and version or nil }
 end
 
 --- The version in a package.json: the first that stands at the outer level, which is where npm writes it.

@@ -53,6 +53,7 @@ local NAME = 44             -- columns of steps' names, after which hosts begin
 ---@field tails table<string, string[]>
 ---@field after? fun(seconds: number, fn: fun()): { cancel: fun(self: any) }
 ---@field timer? { cancel: fun(self: any) } of what is due next
+---@field timer_due? number
 local Plain = {}
 Plain.__index = Plain
 
@@ -151,13 +152,15 @@ function Plain:tick(now)
     self:wait(now)
 end
 
--- Nothing needs to happen for that which is due to be shown.
+-- Nothing else needs to happen for that which is due to be shown.
 ---@private
 function Plain:wait(now)
-    if self.timer or not self.after then return end
-    local due
-    for _, group in ipairs(self.groups) do due = math.min(due or math.huge, group.due or math.huge) end
-    if not due or due == math.huge then return end
+    if not self.after then return end
+    local due = math.huge
+    for _, group in ipairs(self.groups) do due = math.min(due, group.due or math.huge) end
+    if self.timer and self.timer_due <= due or due == math.huge then return end
+    if self.timer then self.timer:cancel() end
+    self.timer_due = due
     self.timer = self.after(math.max(0, due - now), function()
         self.timer = nil
         self:tick(due)
