@@ -117,22 +117,28 @@ local function quoted(word)
     return word:find "^[%w_%-%./:=,@%%+%[%]]+$" and word or ("'%s'"):format(word:gsub("'", "'\\''"))
 end
 
--- Which options say where the hosts are, and so belong to a command that goes on with this run.
-local PLACES = { "inventory", "user", "port", "ssh-config", "identity", "known-hosts", "jump", "no-cache" }
+-- Which options a command needs, too, that goes on with this run.
+local KEPT = {
+    "inventory", "user", "port", "ssh-config", "identity", "known-hosts", "jump", "no-cache", "tags", "skip-tags",
+    "vault-passphrase-file",
+}
 
---- How this playbook is called, for advice. Variables are not in it, as they may be secret.
+--- How this playbook is called, for advice. What may be secret is not in it: values of variables, and arguments.
 ---@param opts table
 ---@param path string
----@return string "site.lua --inventory hosts.ini"
-function M.called(opts, path)
+---@param arguments? string[]
+---@return string "site.lua --inventory hosts.ini --var version=..."
+function M.called(opts, path, arguments)
     local words = { quoted(path) }
-    for _, name in ipairs(PLACES) do
+    for _, name in ipairs(KEPT) do
         local value = opts[name]
         for _, each in ipairs(type(value) == "table" and value or { value }) do
             words[#words + 1] = "--" .. name
             if each ~= true then words[#words + 1] = quoted(tostring(each)) end
         end
     end
+    for _, text in ipairs(opts.var or {}) do words[#words + 1] = "--var " .. text:match "^[^=]*=" .. "..." end
+    if arguments and #arguments > 0 then words[#words + 1] = "-- ..." end
     return table.concat(words, " ")
 end
 
@@ -225,7 +231,7 @@ function M.main(opts, words)
     end
     if not settings.list then
         settings.views = outputs.open(kind, {
-            report = opts.report, verbose = opts.verbose, diff = opts.diff, playbook = M.called(opts, path),
+            report = opts.report, verbose = opts.verbose, diff = opts.diff, playbook = M.called(opts, path, args.rest(words, 2)),
         })
     end
     require("orrery.play.session").configure(settings)

@@ -178,11 +178,11 @@ local function open_record(self)
     local dir = base and base .. "/" .. record.id(path)
     if dir then self.history = record.last(dir, self.inventory:id()) end
     if settings.failed then check_left(self.history) end
-    if settings.list or settings.record == false or not path then return end
+    if settings.list or settings.check or settings.record == false or not path then return end
     self.record = record.open(dir, function(text) self.warnings[#self.warnings + 1] = text end)
     self:note {
-        event = "begin", version = 1, playbook = path, inventory = self.inventory:id(), check = settings.check,
-        failed = settings.failed, before = self.history and self.history:left() or {},
+        event = "begin", version = 1, playbook = path, inventory = self.inventory:id(), failed = settings.failed,
+        before = self.history and self.history:left() or {},
     }
 end
 
@@ -226,7 +226,10 @@ function Session:begin()
     if self.begun or self.settings.list then return end
     self.begun = core.now()
     local settings = self.settings
-    self:emit { event = "run_start", playbook = settings.playbook, check = settings.check, diff = settings.diff }
+    self:emit {
+        event = "run_start", playbook = settings.playbook, check = settings.check, diff = settings.diff,
+        recorded = self.record.path ~= nil,
+    }
     for _, text in ipairs(self.warnings) do self:warn(text) end
     self.warnings = {}
     if not settings.failed then return end
