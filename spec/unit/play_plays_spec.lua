@@ -243,6 +243,17 @@ describe("plays", function()
         assert.are.same({ "restart" }, ran)
     end)
 
+    it("do not begin a step that notifies what is not there", function()
+        configure {}
+        local ran = false
+        local r = play.play {
+            hosts = { "a" }, max_failures = 1,
+            run = function(h) h:step("x", { notify = { "nobody" } }, function() ran = true end) end,
+        }
+        assert.is_false(ran)
+        assert.are.equal("the play has no handler 'nobody'", r.failed.a.message)
+    end)
+
     it("start where they are told to", function()
         configure { start_at = "2:y" }
         local ran = {}

@@ -151,6 +151,7 @@ end
 ---@param perform fun(): any
 ---@return any ... what it returns; a result that is `skipped` where it does not run
 function Conductor:step(h, info, perform)
+    self.play.handlers:require(info.modifiers.notify)
     local step = self:info(h, info)
     local why = self.gate:skips(step, info.how)
     if why then
@@ -170,6 +171,7 @@ end
 function Conductor:list(h, infos, steps)
     local marked = false
     for i, info in ipairs(infos) do
+        self.play.handlers:require(info.modifiers.notify)
         local step = self:info(h, info)
         local why = self.gate:skips(step)
         steps[i].skip = why and WHY[why] or nil
