@@ -299,7 +299,7 @@ describe("a script that listens", function()
     it("throws out who stops making sense later", function()
         listen()
         -- HELLO as a real one says it, and then noise.
-        local hello = "\0\0\0\3" .. ("\0\0\0\1x"):rep(3) .. ("\0"):rep(8)
+        local hello = "\0\0\0\4" .. ("\0\0\0\1x"):rep(3) .. ("\0"):rep(8)
         local fd = raw(path, "Or\4\0\0\0\0" .. string.char(#hello) .. ("\0"):rep(15) .. "\1" .. ("\0"):rep(8) .. hello)
         ffi.C.send(fd, ("noise"):rep(20), 100, 0x4000)
         assert.matches("^Or\4", heard(fd))

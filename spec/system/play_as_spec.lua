@@ -55,6 +55,20 @@ describe("steps of a host that logs in as somebody who may not do everything", f
         other:close()
     end)
 
+    it("know groups of any number of members", function()
+        local names = {}
+        for i = 1, 20000 do names[i] = "member" .. i end
+        lab.exec("h1", "cp /etc/group /etc/group.before")
+        finally(function() lab.exec("h1", "mv /etc/group.before /etc/group") end)
+        local file = assert(io.open(lab.root "h1" .. "/etc/group", "a"))
+        file:write("crowd:x:4000:", table.concat(names, ","), "\nbehind:x:4001:\n")
+        file:close()
+        assert.are.same({ 20000, 4001 }, ctx:call(function()
+            local sys = require "orrery.sys"
+            return { #sys.group("crowd").members, sys.group("behind").gid }
+        end))
+    end)
+
     it("have no place in lists and batches", function()
         local err = remote.failure(h.apply, h, { { "stat", "/", as = "root" } })
         assert.matches("stat: option 'as' has no place in a list: use h:as%(user%):apply", err.message)

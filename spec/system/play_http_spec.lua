@@ -201,7 +201,7 @@ describe("a server", function()
             asking:cancel()
             pcall(asking.get, asking)
             remote.eventually("its end", function() return #remote.processes(target.name, program) == 0 end)
-            assert.are.equal("", target.ctx:shell("ls -A /dev/shm | grep orrery; true").stdout)
+            assert.are.equal("", target.ctx:shell("ls -A /dev/shm | grep '^[.]orrery-'; true").stdout)
         end)
 
         it("is asked with HEAD, or not followed", function()

@@ -100,6 +100,16 @@ describe("over a link with 100 ms of delay", function()
         in_time(function() assert.are.equal(40, #h:apply(list)) end)
     end)
 
+    it("facts cost nothing more where they are spoken of", function()
+        messages(function()
+            h:batch(function(host) return host.facts.os.family .. tostring(host.facts.memory.total) end)
+        end)
+        messages(function() h:apply { { "stat", "/", when = function(_, facts) return facts.cpu.count > 0 end } } end)
+        messages(function()
+            h:template { content = "<%= facts.user.name %>", dest = "/srv/latency" }
+        end)
+    end)
+
     it("a resource costs one round trip", function()
         messages(function()
             h:stat "/"

@@ -49,33 +49,51 @@ local function enter(bundle, request)
 end
 
 -- Facts that are spoken of, as far as that can be seen.
-local function add_facts(names, literals)
+local function add_facts(names, is_named)
     names[#names + 1] = FACTS
     names[#names + 1] = FACTS .. ".machine"
     for _, group in ipairs(require(FACTS).names()) do
-        if literals.words[group] then names[#names + 1] = FACTS .. "." .. group end
+        if is_named(group) then names[#names + 1] = FACTS .. "." .. group end
     end
+end
+
+local function facts_of(words)
+    return function(group) return words[group] end
 end
 
 local function add_module(names, request, name)
     local own = request.own and request.own[name]
     if type(own) ~= "table" then names[#names + 1] = own or resource.BUILT_IN .. name end
+    local definition = resource.find(name)
+    for _, group in ipairs(definition and definition.facts or {}) do
+        add_facts(names, function(other) return other == group end)
+    end
+end
+
+-- Templates name them, too.
+local function add_facts_of_texts(names, texts)
+    for _, text in ipairs(texts) do
+        if text:find("facts", 1, true) then
+            add_facts(names, function(group) return text:find(group, 1, true) end)
+        end
+    end
 end
 
 -- Modules that the request will require, as far as that can be seen.
-local function needed(request, literals)
-    local names = { TARGET }
+local function needed(request, opts)
+    local names, literals = { TARGET }, opts.literals
     for _, each in ipairs(request.steps or {}) do
         add_module(names, request, each[1])
         local when = each.options.when
         if type(when) == "function" and debug.getinfo(when, "u").nparams > 1 then
-            add_facts(names, sources.literals(when))
+            add_facts(names, facts_of(sources.literals(when).words))
         end
     end
     for name in pairs(literals and literals.words or {}) do
         if name:match "^[%a_][%w_]*$" and resource.find(name) then add_module(names, request, name) end
     end
-    if literals and literals.words.facts then add_facts(names, literals) end
+    if literals and literals.words.facts then add_facts(names, facts_of(literals.words)) end
+    add_facts_of_texts(names, opts.gathered.texts)
     return names
 end
 
@@ -95,7 +113,7 @@ local function call(h, ctx, request, opts)
     if ctx.id == (core.self()) then return require(TARGET).run(request) end
     local inbox = inbox_of(h, ctx)
     request.sender = inbox:sender()
-    local future = ctx:call_async(enter, modules.bundle(ctx.id, needed(request, opts.literals)), request)
+    local future = ctx:call_async(enter, modules.bundle(ctx.id, needed(request, opts)), request)
     local answer = pack(pcall(wait, h, inbox, future, ("%s on %s"):format(opts.what or "a step", h.name)))
     if not future:done() then future:cancel() end
     drain(h, inbox)

@@ -35,6 +35,7 @@ local BUILT_IN = M.BUILT_IN
 ---@field rest? string the option for all that is left of that, a list
 ---@field side? "target"|"controller"|fun(o: table): string? where it is done: see orrery.play.here
 ---@field vars? boolean it wants the host's variables, as env.vars: those whose names are in its files
+---@field facts? string[] groups of facts that it always asks for: they come along
 ---@field more_files? fun(text: string, name: string): string[] for the controller: what a file needs besides
 
 ---@type table<string, orrery.play.Resource> those that were defined in this process
@@ -46,6 +47,7 @@ local FIELDS = {
     check = { type = "function", required = true }, apply = { type = "function" }, validate = { type = "function" },
     subject = { type = "string" }, positional = { type = "list", of = "string" }, rest = { type = "string" },
     side = { type = { "string", "function" } }, vars = { type = "boolean" }, more_files = { type = "function" },
+    facts = { type = "list", of = "string" },
 }
 
 --- Defines a resource. The module that does so returns it.

@@ -8,10 +8,14 @@
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "mem.h"
 #include "sys_private.h"
+
+#define MOST_ROOM (16u << 20) /* for a line of these files */
 
 /* Whom to look for: by name, or by number where that is NULL. */
 struct wanted {
@@ -25,25 +29,69 @@ is_wanted(const struct wanted *w, const char *name, unsigned id)
     return w->name ? strcmp(w->name, name) == 0 : w->id == id;
 }
 
-static struct passwd *
-find_user(FILE *file, const struct wanted *w)
+/* What is found points into the buffer. Others read these files at the same time, in other threads. */
+struct search {
+    FILE *file;
+    struct passwd user;
+    struct group group;
+    char *buffer;
+    size_t size;
+};
+
+static void
+begin_search(struct search *s, const char *path)
+{
+    s->file = fopen(path, "re");
+    s->size = 4096;
+    s->buffer = xmalloc(s->size);
+}
+
+static void
+end_search(struct search *s)
+{
+    if (s->file)
+        fclose(s->file);
+    free(s->buffer);
+}
+
+/* A group may have any number of members. The line that did not fit is read again. */
+static bool
+make_room(struct search *s)
+{
+    if (s->size >= MOST_ROOM)
+        return false;
+    s->size *= 2;
+    s->buffer = xrealloc(s->buffer, s->size);
+    return true;
+}
+
+static const struct passwd *
+find_user(struct search *s, const struct wanted *w)
 {
     struct passwd *p;
+    int rc = 0;
 
-    while ((p = fgetpwent(file)))
-        if (is_wanted(w, p->pw_name, p->pw_uid))
+    begin_search(s, "/etc/passwd");
+    while (s->file && (rc == 0 || (rc == ERANGE && make_room(s)))) {
+        rc = fgetpwent_r(s->file, &s->user, s->buffer, s->size, &p);
+        if (rc == 0 && is_wanted(w, p->pw_name, p->pw_uid))
             return p;
+    }
     return NULL;
 }
 
-static struct group *
-find_group(FILE *file, const struct wanted *w)
+static const struct group *
+find_group(struct search *s, const struct wanted *w)
 {
     struct group *g;
+    int rc = 0;
 
-    while ((g = fgetgrent(file)))
-        if (is_wanted(w, g->gr_name, g->gr_gid))
+    begin_search(s, "/etc/group");
+    while (s->file && (rc == 0 || (rc == ERANGE && make_room(s)))) {
+        rc = fgetgrent_r(s->file, &s->group, s->buffer, s->size, &g);
+        if (rc == 0 && is_wanted(w, g->gr_name, g->gr_gid))
             return g;
+    }
     return NULL;
 }
 
@@ -114,13 +162,12 @@ static int
 sys_user(lua_State *L)
 {
     struct wanted w = wanted(L);
-    FILE *file = fopen("/etc/passwd", "re");
-    const struct passwd *p = file ? find_user(file, &w) : NULL;
+    struct search s = {0};
+    const struct passwd *p = find_user(&s, &w);
 
     if (p)
         push_user(L, p);
-    if (file)
-        fclose(file);
+    end_search(&s);
     return p ? 1 : nobody(L, "user", "/etc/passwd");
 }
 
@@ -129,13 +176,12 @@ static int
 sys_group(lua_State *L)
 {
     struct wanted w = wanted(L);
-    FILE *file = fopen("/etc/group", "re");
-    const struct group *g = file ? find_group(file, &w) : NULL;
+    struct search s = {0};
+    const struct group *g = find_group(&s, &w);
 
     if (g)
         push_group(L, g);
-    if (file)
-        fclose(file);
+    end_search(&s);
     return g ? 1 : nobody(L, "group", "/etc/group");
 }
 
@@ -157,16 +203,15 @@ static void
 look_up(struct last *last, int user, unsigned id)
 {
     struct wanted w = {NULL, id};
-    FILE *file = fopen(user ? "/etc/passwd" : "/etc/group", "re");
-    const struct passwd *p = file && user ? find_user(file, &w) : NULL;
-    const struct group *g = file && !user ? find_group(file, &w) : NULL;
+    struct search s = {0};
+    const struct passwd *p = user ? find_user(&s, &w) : NULL;
+    const struct group *g = user ? NULL : find_group(&s, &w);
 
     snprintf(last->name, sizeof last->name, "%s", p ? p->pw_name : g ? g->gr_name : "");
     last->id = id;
-    if (!file || fstat(fileno(file), &last->file) < 0)
+    if (!s.file || fstat(fileno(s.file), &last->file) < 0)
         last->file.st_ino = 0;
-    if (file)
-        fclose(file);
+    end_search(&s);
 }
 
 int
