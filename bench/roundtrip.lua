@@ -5,12 +5,18 @@ local run = require "lib.run"
 
 local SECONDS = 0.3 -- of measuring, for each figure in each round
 
-local function orrery(target_of)
-    return function(place) return run.figures(run.orrery(place, "roundtrip", target_of(place), SECONDS)) end
+local function orrery(target_of, program, ...)
+    local rest = { ... }
+    return function(place)
+        return run.figures(run.orrery(place, program or "roundtrip", target_of(place), SECONDS, unpack(rest)))
+    end
 end
 
-local function mitogen(target_of)
-    return function(place) return run.figures(run.mitogen(place, "roundtrip", target_of(place), SECONDS)) end
+local function mitogen(target_of, what, ...)
+    local rest = { ... }
+    return function(place)
+        return run.figures(run.mitogen(place, what or "roundtrip", target_of(place), SECONDS, unpack(rest)))
+    end
 end
 
 local function localhost() return "local" end
@@ -69,6 +75,10 @@ report.run {
         },
         { name = "ssh", figures = orrery(host) },
         { name = "mitogen ssh", peer = true, figures = mitogen(host) },
+        { name = "siblings", figures = orrery(host, "between") },
+        { name = "mitogen siblings", peer = true, figures = mitogen(host, "between") },
+        { name = "hops", figures = orrery(host, nil, "hops") },
+        { name = "mitogen hops", peer = true, figures = mitogen(host, nil, "hops") },
         { name = "ControlMaster", peer = true, figures = control_master },
     },
     tables = {
@@ -83,6 +93,28 @@ report.run {
             columns = columns,
             rows = rows("ssh", "ssh_pingpong", "mitogen ssh", "libssh2 in C"),
             ratios = { { "x limit", "ssh_pingpong", "block." }, { "x Mitogen", "mitogen ssh", "call." } },
+        },
+        {
+            title = "a message from sibling to sibling over two SSH children, and one back, us",
+            columns = columns,
+            rows = {
+                { "Mitogen", "mitogen siblings", "message." },
+                { "senders and receivers", "siblings", "message." },
+                { "senders and receivers, spin = 0", "siblings", "nospin.message." },
+            },
+            ratios = { { "x Mitogen", "mitogen siblings", "message." } },
+        },
+        {
+            title = "round trip over two hops, SSH by way of SSH, us",
+            columns = columns,
+            rows = {
+                { "Mitogen, call", "mitogen hops", "call." },
+                { "call by name", "hops", "named." },
+                { "call of a closure", "hops", "closure." },
+                { "call by name, spin = 0", "hops", "nospin.named." },
+                { "call of a closure, spin = 0", "hops", "nospin.closure." },
+            },
+            ratios = { { "x Mitogen", "mitogen hops", "call." } },
         },
         {
             title = "a command (true) over an open SSH connection, us",

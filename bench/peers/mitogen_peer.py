@@ -16,11 +16,11 @@ import mitogen.utils
 SIZE = 64
 
 
-def open_context(router, target):
+def open_context(router, target, via=None):
     if target == "local":
-        return router.local(python_path=sys.executable)
+        return router.local(via=via, python_path=sys.executable)
     # Compression, which Mitogen turns on by itself, would make of bulk another measurement.
-    return router.ssh(hostname=target, ssh_args=["-F", os.environ["BENCH_SSH_CONFIG"]],
+    return router.ssh(via=via, hostname=target, ssh_args=["-F", os.environ["BENCH_SSH_CONFIG"]],
                       check_host_keys="enforce", compression=False, python_path=sys.executable)
 
 
@@ -72,6 +72,45 @@ def start_sink(econtext):
     return receiver.to_sender()
 
 
+@mitogen.core.takes_econtext
+def start_echo(back, econtext):
+    """Sends back what comes to a new receiver."""
+    receiver = mitogen.core.Receiver(econtext.router)
+
+    def answer():
+        for message in receiver:
+            back.send(message.unpickle())
+    threading.Thread(target=answer, daemon=True).start()
+    return receiver.to_sender()
+
+
+answers = {}
+
+
+@mitogen.core.takes_econtext
+def open_answers(econtext):
+    answers["receiver"] = mitogen.core.Receiver(econtext.router)
+    return answers["receiver"].to_sender()
+
+
+def exchange(to, seconds):
+    """Times of a message to `to` and one back, in microseconds."""
+    value, receiver = b"x" * SIZE, answers["receiver"]
+    for _ in range(100):
+        to.send(value)
+        receiver.get()
+    times = []
+    start = time.perf_counter()
+    stop = start + seconds
+    while start < stop:
+        to.send(value)
+        receiver.get()
+        end = time.perf_counter()
+        times.append((end - start) * 1e6)
+        start = end
+    return times
+
+
 def sink_count(expected):
     while sink["count"] < expected:
         time.sleep(0.0005)
@@ -92,8 +131,10 @@ def memory_of(pid="self"):
 
 # What is measured --------------------------------------------------------------------------------------
 
-def roundtrip(router, target, seconds):
+def roundtrip(router, target, seconds, hops=None):
     context = open_context(router, target)
+    if hops:
+        context = open_context(router, target, via=context)
     value = b"x" * SIZE
     for _ in range(100):
         context.call(echo, value)
@@ -110,6 +151,18 @@ def roundtrip(router, target, seconds):
     print_times("call", times)
     figure("call.cpu", here * 1e6 / len(times))
     figure("call.cpu_there", there * 1e6 / len(times))
+
+
+def between(router, target, seconds):
+    """As programs/between.lua."""
+    a, b = open_context(router, target), open_context(router, target)
+    to = b.call(start_echo, a.call(open_answers))
+    here, there = time.process_time(), a.call(cpu)
+    times = a.call(exchange, to, float(seconds))
+    here, there = time.process_time() - here, a.call(cpu) - there
+    print_times("message", times)
+    figure("message.cpu", here * 1e6 / len(times))
+    figure("message.cpu_there", there * 1e6 / len(times))
 
 
 def connect(router, target, count):

@@ -3,50 +3,16 @@
 
 local orrery = require "orrery"
 local program = require "lib.program"
+local siblings = require "lib.siblings"
 
 local target, count = arg[1], tonumber(arg[2])
-
--- Runs in the child that answers.
-local function serve()
-    local api = require "orrery"
-    local receiver = api.receiver()
-    api.spawn(function()
-        for text, back in receiver:each() do
-            if back then back:send(text) end
-        end
-    end)
-    return receiver:sender()
-end
-
--- Runs in the child that sends.
-local function install(to)
-    local api = require "orrery"
-    local text, receiver = ("x"):rep(64), api.receiver()
-    local back = receiver:sender()
-    local work = {
-        nothing = function() end,
-        send = function() to:send(text) end,
-        call = function()
-            to:send(text, back)
-            receiver:get()
-        end,
-    }
-    package.loaded.bench = {
-        run = function(name, times, pause)
-            for _ = 1, times do
-                if pause then api.sleep(pause) end
-                work[name]()
-            end
-        end,
-    }
-end
 
 local function mark(name) io.open("/bench-mark-" .. name) end
 
 orrery.configure { spin = 0 }
 local a, b = program.open(target), program.open(target)
 orrery.allow(a, b)
-a:call(install, b:call(serve))
+a:call(siblings.install, b:call(siblings.serve))
 a:call("bench.run", "call", 100)
 
 io.stdout:setvbuf "line"

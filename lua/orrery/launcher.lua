@@ -268,6 +268,16 @@ local function ending(err)
         or head:match("closed its output, though it still runs")
 end
 
+--- What sets variables of the environment for those that take them as podman does.
+---@param env? table<string, string>
+---@return string[] words in the order of their names
+function M.env(env)
+    local words = {}
+    for name, value in pairs(env or {}) do words[#words + 1] = ("--env=%s=%s"):format(name, value) end
+    table.sort(words)
+    return words
+end
+
 --- Says of an opening that failed what the command's own words say.
 ---@param signs string[][] of the launcher
 ---@param program string

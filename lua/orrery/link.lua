@@ -184,7 +184,12 @@ end
 
 local function on_answer(seq, src, _, flags, ...)
     local question = open[seq]
-    if question and question.context == src then question:answered(flags, ...) end
+    if not question then return end -- nobody waits for it any more
+    if question.context == src then
+        question:answered(flags, ...)
+    else
+        core.refused(src, "answers what another one was asked: dropped")
+    end
 end
 
 local function on_dead(_, src, _, _, payload)
@@ -212,6 +217,22 @@ end
 
 --- Handles a message that came out of the mailbox otherwise than by waiting for it here.
 M.dispatch = handle
+
+local BACKLOG = 8 * 2 ^ 20
+local NAP = 0.005
+local PATIENCE = 60 -- seconds: one that never reads must not keep a task for good
+
+--- Is so much on its way to a context that more would be in the way of others, whom it takes the same way to?
+---@param id integer
+---@return boolean
+function M.is_choked(id) return core.backlog(id) > BACKLOG end
+
+--- Waits until that is over, or has been so for long. For answers, whose number who asks decides about.
+---@param id integer
+function M.await_way(id)
+    local deadline = sched.now() + PATIENCE
+    while M.is_choked(id) and sched.now() < deadline do sched.sleep(NAP) end
+end
 
 local function poll(timeout)
     if timeout == nil and pending == 0 then return "idle" end

@@ -190,9 +190,31 @@ local function answer(seq, src, reply, name)
     core.reply(src, reply, seq, payload .. packed(list), false)
 end
 
+local MOST_WAITING = 100
+---@type table<integer, integer> questions, by who asks, that are answered when there is room on the way
+local waiting_for_room = {}
+
+local function answer_later(seq, src, reply, name)
+    local count = waiting_for_room[src] or 0
+    if count >= MOST_WAITING then
+        core.refused(src, "asks for more modules than it takes")
+        core.reply(src, reply, seq, core.pack("1ss", 0, "", "\n\ttoo many questions wait"), false)
+        return
+    end
+    waiting_for_room[src] = count + 1
+    sched.spawn(function()
+        link.await_way(src)
+        local left = waiting_for_room[src] - 1
+        waiting_for_room[src] = left > 0 and left or nil
+        answer(seq, src, reply, name)
+    end)
+end
+
 local function serve(seq, src, reply, payload)
     local name = core.unpack("s", payload)
-    if core.parent() then
+    if link.is_choked(src) then
+        answer_later(seq, src, reply, name)
+    elseif core.parent() then
         sched.spawn(answer, seq, src, reply, name) -- it may have to ask, too
     else
         answer(seq, src, reply, name)

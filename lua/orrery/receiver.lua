@@ -39,7 +39,6 @@ Receiver.__index = Receiver
 local M = { Receiver = Receiver }
 
 local WHAT = "a message for a receiver"
-local LOG_WARN = 1
 local MOST_HOLDERS = 10000 -- a peer can claim any number of them
 
 -- Senders ------------------------------------------------------------------------------------------
@@ -166,8 +165,7 @@ function Receiver:on_lost(id, err)
 end
 
 local function refuse(handle, src, err)
-    core.log(LOG_WARN, "receiver", ("a message from context %d to handle %d is dropped: %s"):format(
-        src, handle, tostring(Error.from(err).message)))
+    core.refused(src, ("sent a message to handle %d that is dropped: %s"):format(handle, Error.from(err).message))
 end
 
 local function handler_of(r)

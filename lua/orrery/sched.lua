@@ -48,7 +48,8 @@ function M.now() return clock() end
 ---@param err orrery.Error
 ---@param what string
 function M.on_orphan_error(err, what)
-    local text = Error.format(err)
+    -- It may come from a child, and goes to a terminal.
+    local text = Error.format(err):gsub("[%z\1-\8\11-\31\127]", "?"):gsub("\194[\128-\159]", "??")
     io.stderr:write(("orrery: %s failed, and nobody waits for it:\n%s\n"):format(what, text))
 end
 

@@ -56,6 +56,7 @@ local function answer_error(request, err)
 end
 
 local function answer(request, ...)
+    link.await_way(request.src)
     local ok, code, text = core.reply_values(request.src, request.reply, request.seq, ...)
     if ok == false then
         local payload = codec.encode_data(...)

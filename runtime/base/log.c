@@ -41,13 +41,23 @@ log_open(const char *path, struct err *err)
     return 0;
 }
 
+void
+log_harmless(uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if ((p[i] < ' ' && p[i] != '\t') || p[i] == 0x7f)
+            p[i] = '?';
+        else if (p[i] == 0xc2 && i + 1 < n && p[i + 1] >= 0x80 &&
+            p[i + 1] < 0xa0) /* C1, in UTF-8 */
+            p[i] = p[i + 1] = '?';
+    }
+}
+
 /* Control characters would let a peer's text write on the operator's terminal. */
 static void
 make_printable(char *s)
 {
-    for (; *s; s++)
-        if ((unsigned char)*s < ' ' || *s == 0x7f)
-            *s = '?';
+    log_harmless((uint8_t *)s, strlen(s));
 }
 
 /* In place, in what has room for `size`. The part of a secret that ends a line which had to be cut goes, too. */

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "err.h"
 
@@ -17,6 +18,8 @@ enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_T
 /* Level starts at LOG_WARN. log_open appends to a file (mode 0600), instead of stderr. */
 void log_set_level(int level);
 int log_level(void);
+/* Puts question marks in place of what a terminal would obey, byte by byte. */
+void log_harmless(uint8_t *p, size_t n);
 int log_open(const char *path, struct err *err) must_check;
 
 /* Lines go to fn from now on (NULL: not any more), without a newline; those for which it returns false go where

@@ -304,6 +304,7 @@ child_boot(struct child *c)
         .bootstrap = bootstrap_create(q->marker, images_find, cs->images),
         .bootstrap_ms = q->bootstrap_ms,
         .keepalive_ms = q->keepalive_ms,
+        .owed_max = STREAM_OWED_MAX,
         .deferred = q->deferred};
 
     c->stream = stream_create(cs->loop, c->transport, &o, &events, c);

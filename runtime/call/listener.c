@@ -170,7 +170,8 @@ receive(struct listener *l, int fd, const struct ucred *peer)
 {
     static const struct stream_events events = {.frame = on_frame, .closed = on_closed};
     struct guest *g = xcalloc(1, sizeof *g);
-    struct stream_options o = {.name = g->name, .keepalive_ms = KEEPALIVE_MS};
+    struct stream_options o = {
+        .name = g->name, .keepalive_ms = KEEPALIVE_MS, .owed_max = STREAM_OWED_MAX};
 
     g->owner = l;
     snprintf(g->name, sizeof g->name, "process %d", (int)peer->pid);

@@ -30,19 +30,6 @@ struct texts {
     struct mailbox *watcher; /* [t] a reference, or NULL */
 };
 
-/* Lines go to terminals: what these would obey becomes a '?', byte by byte. */
-static void
-make_harmless(uint8_t *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if ((p[i] < ' ' && p[i] != '\t') || p[i] == 0x7f)
-            p[i] = '?';
-        else if (p[i] == 0xc2 && i + 1 < n && p[i + 1] >= 0x80 &&
-            p[i + 1] < 0xa0) /* C1, in UTF-8 */
-            p[i] = p[i + 1] = '?';
-    }
-}
-
 /* ---- showing ---- */
 
 static void
@@ -89,7 +76,7 @@ clean(struct msg *m)
         (void)unpack_u8(&u);
         line = unpack_bytes(&u, &n);
         if (!u.bad)
-            make_harmless(msg_payload(m) + (line - msg_payload(m)), n);
+            log_harmless(msg_payload(m) + (line - msg_payload(m)), n);
     }
 }
 
@@ -209,6 +196,7 @@ on_message(struct router *r, struct msg *m, void *arg)
     struct context *c;
 
     if (m->h.flags) { /* nothing that this side sends, and not counted by windows */
+        router_refused(r, m->h.src, "sent text that is none: dropped");
         msg_unref(m);
         return;
     }

@@ -157,12 +157,15 @@ credit_admits(struct router *r, const struct msg *m)
     if (flows_receive(r->flows, m->h.src, m->h.handle, flow_cost(m->h.length)))
         return true;
     s = stream_of_child(r, m->h.src);
-    err_set(&why, ERR_LIMIT, "context %u floods handle %s: more than %llu MiB wait, and it goes on",
-        m->h.src, frame_handle_name(m->h.handle), FLOW_FLOOD >> 20);
-    log_warn("route", "%s: %s", s ? "cut off" : "dropped", why.msg);
-    count(messages_dropped);
-    if (s)
+    err_set(&why, ERR_LIMIT, "floods handle %s: more than %llu MiB wait, and it goes on",
+        frame_handle_name(m->h.handle), FLOW_FLOOD >> 20);
+    if (s) {
+        log_warn("route", "%s (context %u) %s: cut off", stream_name(s), m->h.src, why.msg);
+        count(messages_dropped);
         stream_close(s, &why, 0);
+    } else {
+        router_refused(r, m->h.src, why.msg);
+    }
     stream_unref(s);
     return false;
 }

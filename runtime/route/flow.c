@@ -24,6 +24,7 @@ struct flow {
     uint32_t peer, handle; /* [I] */
     unsigned refs;         /* [f] one for being in the table */
     bool listed;           /* [f] */
+    uint32_t largest;      /* [f] received: of the messages that may wait */
     atomic_llong bytes; /* [a] sent, or received, and not credited; changes upwards under no lock */
     atomic_int refused; /* [a] a code, or 0 */
     struct waiting_list waiting; /* [f] */
@@ -318,7 +319,8 @@ flows_receive(struct flows *fs, uint32_t peer, uint32_t handle, uint32_t bytes)
 
     pthread_mutex_lock(&fs->lock);
     f = find_or_add(fs, fs->in, peer, handle);
-    fine = atomic_fetch_add(&f->bytes, bytes) < (long long)FLOW_FLOOD;
+    f->largest = bytes > f->largest ? bytes : f->largest;
+    fine = atomic_fetch_add(&f->bytes, bytes) < (long long)(FLOW_FLOOD + f->largest);
     pthread_mutex_unlock(&fs->lock);
     return fine;
 }
@@ -345,6 +347,8 @@ flows_take(struct flows *fs, uint32_t peer, uint32_t handle, uint32_t bytes)
     pthread_mutex_lock(&fs->lock);
     f = find(fs->in, peer, handle);
     owed = f ? reduce(f, bytes) : 0;
+    if (f && atomic_load(&f->bytes) == 0)
+        f->largest = 0;
     pthread_mutex_unlock(&fs->lock);
     return owed;
 }

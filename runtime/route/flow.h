@@ -26,8 +26,9 @@
 #include "mailbox.h"
 
 #define FLOW_WINDOW (1u << 20)
-/* Threads of one sender may overtake each other between being admitted and sending. */
-#define FLOW_FLOOD (2ull * FLOW_WINDOW + FRAME_MAX_PAYLOAD)
+/* What more than this waits of, besides the largest message, was sent without credit: threads of one sender may
+ * overtake each other between being admitted and sending, but no more than that. */
+#define FLOW_FLOOD (2ull * FLOW_WINDOW)
 /* A receiver gives credit when it owes this much. */
 #define FLOW_CREDIT (FLOW_WINDOW / 4)
 

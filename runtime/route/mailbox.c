@@ -12,7 +12,7 @@ struct mailbox {
     atomic_uint refs;
     struct loop *loop; /* [I] */
     struct loop_waiter waiter;
-    atomic_size_t bytes;                  /* in queue and taken */
+    atomic_size_t bytes;                  /* what is in queue and taken takes */
     _Atomic(struct mailbox_hold *) holds; /* added by the loop role, taken away all at once */
     struct msg_queue taken;               /* the taker's own: what it found at once */
     pthread_mutex_t lock;
@@ -79,12 +79,19 @@ mailbox_destroy(struct mailbox *mb)
     mailbox_unref(mb);
 }
 
+/* What a message takes: one without a payload takes room, too. */
+static size_t
+cost(const struct msg *m)
+{
+    return sizeof *m + FRAME_HEADER + m->h.length;
+}
+
 void
 mailbox_post(struct mailbox *mb, struct msg *m)
 {
     bool first;
 
-    atomic_fetch_add_explicit(&mb->bytes, m->h.length, memory_order_relaxed);
+    atomic_fetch_add_explicit(&mb->bytes, cost(m), memory_order_relaxed);
     pthread_mutex_lock(&mb->lock);
     first = TAILQ_EMPTY(&mb->queue);
     TAILQ_INSERT_TAIL(&mb->queue, m, link);
@@ -163,7 +170,7 @@ mailbox_take(struct mailbox *mb, int64_t deadline_ms)
     if (!m)
         return NULL;
     TAILQ_REMOVE(&mb->taken, m, link);
-    remove_bytes(mb, m->h.length);
+    remove_bytes(mb, cost(m));
     return m;
 }
 
@@ -194,8 +201,8 @@ mailbox_move(struct mailbox *from, uint32_t handle, struct mailbox *to)
             continue;
         TAILQ_REMOVE(&from->taken, m, link);
         TAILQ_INSERT_TAIL(&moved, m, link);
-        remove_bytes(from, m->h.length);
-        atomic_fetch_add(&to->bytes, m->h.length);
+        remove_bytes(from, cost(m));
+        atomic_fetch_add(&to->bytes, cost(m));
     }
     pthread_mutex_lock(&to->lock);
     TAILQ_CONCAT(&to->queue, &moved, link);

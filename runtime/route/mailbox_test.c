@@ -138,6 +138,23 @@ test_many_posters(void **state)
     mailbox_destroy(mb);
 }
 
+/* Messages without a payload take room, too. */
+static void
+test_full_of_nothing(void **state)
+{
+    struct mailbox *mb = mailbox_create(NULL);
+    uint32_t n = 0;
+
+    for (; !mailbox_is_full(mb); n++) {
+        assert_true(n < MAILBOX_HIGH / FRAME_HEADER);
+        mailbox_post(mb, numbered(0, n));
+    }
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(take_seq(mb), i);
+    assert_false(mailbox_is_full(mb));
+    mailbox_destroy(mb);
+}
+
 static void
 test_destroy_full(void **state)
 {
@@ -157,6 +174,7 @@ main(void)
         cmocka_unit_test(test_wake_the_next),
         cmocka_unit_test(test_wake_the_current),
         cmocka_unit_test(test_many_posters),
+        cmocka_unit_test(test_full_of_nothing),
         cmocka_unit_test(test_destroy_full),
     };
 

@@ -60,6 +60,19 @@ same_message(const struct frame_header *a, const struct frame_header *b)
         a->auth == b->auth && (a->flags | pieces) == (b->flags | pieces);
 }
 
+/* Is there so much from this stream already that more would be too much? */
+static bool
+is_over(const struct pieces *p, const struct stream *from, uint32_t more)
+{
+    const struct unfinished *u;
+    size_t bytes = more;
+
+    LIST_FOREACH(u, &p->list, link)
+        if (u->from == from)
+            bytes += u->m->h.length;
+    return bytes > PIECES_MAX;
+}
+
 static void
 begin(struct pieces *p, const struct stream *from, struct msg *m)
 {
@@ -140,6 +153,11 @@ pieces_add(struct pieces *p, const struct stream *from, struct msg **m, struct e
         return PIECES_WHOLE;
     if (!u && (h.flags & FRAME_CONT))
         return PIECES_STRAY;
+    if (is_over(p, from, h.length)) {
+        if (u)
+            drop(u);
+        return PIECES_STRAY;
+    }
     if (!u) {
         begin(p, from, *m);
         return PIECES_TAKEN;

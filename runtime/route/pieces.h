@@ -6,7 +6,8 @@
  * is urgent, and what routers write in the name of others (FRAME_DEAD), may come between and is never in
  * pieces.
  *
- * A piece whose beginning is not here belongs to a message that was refused on its way.
+ * A piece whose beginning is not here belongs to a message that was refused on its way; or here, where too much is
+ * unfinished already.
  *
  * Ownership: keeps what is unfinished. Threading: loop role only.
  */
@@ -19,6 +20,9 @@
 #include "err.h"
 #include "msg.h"
 #include "stream.h"
+
+/* So much may be unfinished of what comes in on one stream, from however many sources. */
+#define PIECES_MAX ((size_t)1 << 30)
 
 LIST_HEAD(unfinished_list, unfinished);
 

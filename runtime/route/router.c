@@ -348,8 +348,8 @@ router_deliver(struct router *r, struct msg *m)
         return;
     }
     if (!(found.policy & HANDLE_FROM_ANYONE) && !router_is_above(r, m->h.auth)) {
-        log_warn("route", "%s from context %u with the authority of %u: refused",
-            frame_handle_name(m->h.handle), m->h.src, m->h.auth);
+        router_warn(r, m->h.src, "sent %s, with the authority of context %u: refused",
+            frame_handle_name(m->h.handle), m->h.auth);
         err_set(&why, ERR_DENIED, "%s takes %s only from its parents", r->name,
             frame_handle_name(m->h.handle));
         refuse_here(r, m, &why);

@@ -60,6 +60,7 @@ struct context {
     atomic_bool dead;
     struct err *why;          /* set before `dead`, where it was known by then */
     unsigned behind;          /* loop role: contexts behind it, of a direct child */
+    size_t behind_text;       /* loop role: bytes of their names and routes */
     LIST_ENTRY(context) link; /* the router's table, under its lock */
 };
 
@@ -137,6 +138,10 @@ int router_send_for(struct router *r, const struct context *src, uint32_t dst, s
 void router_reply(struct router *r, const struct frame_header *to, struct msg *m);
 /* The same with an error. */
 void router_reply_error(struct router *r, const struct frame_header *to, const struct err *err);
+
+/* Counts, and logs, that something was refused that `src` has sent: `what` it has done, "answers what nobody asked".
+ * The line names it. Not more than one line in a second for each child. Any thread. */
+void router_refused(struct router *r, uint32_t src, const char *what);
 
 /* Bytes that wait to be sent to the parent. Any thread. */
 size_t router_backlog(const struct router *r);

@@ -56,7 +56,6 @@ struct router {
     uint32_t next_id;      /* [L] in the controller */
     struct pieces pieces;  /* [L] */
     struct flows *flows;   /* [I] */
-    int64_t warned;        /* [L] clock_ms of the last line about what was refused, or 0 */
 
     struct id_block_list given;   /* [L] to direct children */
     struct id_wait_list id_waits; /* [L] in the order in which they came */
@@ -128,8 +127,9 @@ void tree_fini(struct router *r);
 
 /* ---- transit.c ---- */
 
-/* May a line be logged about what a child has sent? It must not be able to fill the log. */
-bool router_warns(struct router *r);
+/* Logs a line about what a context has sent, unless there was one a moment ago about what came in from there. Any
+ * thread. */
+void router_warn(struct router *r, uint32_t id, const char *fmt, ...) printf_like(3, 4);
 /* A context is no more: tells everyone concerned. Loop role. */
 void router_lose(struct router *r, struct context *c, const struct err *why);
 /* Tells context `id` that it will not hear of another one any more. */

@@ -47,7 +47,7 @@ on_message(struct router *r, struct msg *m, void *arg)
 
     pthread_mutex_lock(&s->lock);
     alone = LIST_EMPTY(&s->members);
-    full = s->count >= SHARED_MAX;
+    full = s->count >= SHARED_MAX || m->h.length > SHARED_BYTES;
     if (!alone && !full) {
         s->count++;
         TAILQ_INSERT_TAIL(&s->queue, m, link);
@@ -58,7 +58,7 @@ on_message(struct router *r, struct msg *m, void *arg)
     if (alone)
         refuse(s, m, ERR_NO_HANDLE, "nobody listens");
     else if (full)
-        refuse(s, m, ERR_LIMIT, "too many messages wait");
+        refuse(s, m, ERR_LIMIT, "too large, or too many wait");
 }
 
 struct shared *

@@ -12,6 +12,8 @@
 
 /* Messages that wait to be taken; further ones are refused with ERR_LIMIT. */
 #define SHARED_MAX 4096
+/* The same for larger ones: they are questions, and wait whole. */
+#define SHARED_BYTES 8192
 
 struct shared;
 

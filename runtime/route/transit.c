@@ -1,9 +1,10 @@
 /*
  * What comes in on streams: the check of who may send it, and its way on, or in.
  */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "clock.h"
 #include "counters.h"
 #include "log.h"
 #include "mem.h"
@@ -13,17 +14,28 @@
 /* A child whose messages pile up here waits until they are gone. */
 #define FORWARD_HIGH (4u << 20)
 
-#define WARN_MS 1000 /* between two lines about what is refused: a child must not fill the log */
-
-bool
-router_warns(struct router *r)
+void
+router_warn(struct router *r, uint32_t id, const char *fmt, ...)
 {
-    int64_t now = clock_ms();
+    struct context *c = router_context(r, id);
+    struct stream *s = c && c->stream ? c->stream : r->parent;
+    char text[500];
+    va_list ap;
 
-    if (r->warned && now - r->warned < WARN_MS)
-        return false;
-    r->warned = now;
-    return true;
+    if (!s || stream_warns(s)) {
+        va_start(ap, fmt);
+        vsnprintf(text, sizeof text, fmt, ap);
+        va_end(ap);
+        log_warn("route", "%s (context %u) %s", c ? c->name : "one that is lost", id, text);
+    }
+    context_unref(c);
+}
+
+void
+router_refused(struct router *r, uint32_t src, const char *what)
+{
+    count(messages_dropped);
+    router_warn(r, src, "%s", what);
 }
 
 /* ---- siblings ---- */
@@ -357,7 +369,7 @@ stamp(struct router *r, struct stream *s, struct msg *m)
     pthread_mutex_unlock(&r->lock);
     if (!via) {
         count(messages_dropped);
-        if (router_warns(r))
+        if (stream_warns(s))
             log_warn("route", "%s sent a message as context %u, which it is not: dropped",
                 stream_name(s), m->h.src);
         return ERR_DENIED;
@@ -366,8 +378,9 @@ stamp(struct router *r, struct stream *s, struct msg *m)
     return 0;
 }
 
-void
-router_frame(struct router *r, struct stream *s, struct msg *m)
+/* Where a frame leads to. Takes m. */
+static void
+route(struct router *r, struct stream *s, struct msg *m)
 {
     bool below = s != r->parent;
     struct err why;
@@ -383,7 +396,7 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
     if (m->h.dst == r->self) {
         arrive(r, s, m);
     } else if (below && !may_pass(r, &m->h)) {
-        if (router_warns(r))
+        if (stream_warns(s))
             log_warn("route", "%s to context %u: it may not send %s there", stream_name(s),
                 m->h.dst, frame_handle_name(m->h.handle));
         err_set(&why, ERR_DENIED, "context %u may not send to context %u", m->h.src, m->h.dst);
@@ -392,6 +405,15 @@ router_frame(struct router *r, struct stream *s, struct msg *m)
     } else {
         forward(r, s, m);
     }
+}
+
+void
+router_frame(struct router *r, struct stream *s, struct msg *m)
+{
+    route(r, s, m);
+    /* Who asks, and does not read what it gets, is not heard until it has. */
+    if (s != r->parent && stream_queued(s) > STREAM_QUEUE_MAX)
+        stream_wait_for(s, s);
 }
 
 /* ---- loss ---- */

@@ -24,14 +24,17 @@
 #include "pack.h"
 #include "router_internal.h"
 
-/* A block has room for a usual number of children, and is larger for who asks again. */
+/* A block has room for a usual number of children, and is as large as all before for who asks again, so that there are
+ * few of them. */
 #define BLOCK_MIN 64u
-#define BLOCK_MAX 1024u
+#define BLOCK_MAX 65536u
 /* What a child may ask for at once, and have in all: it must not use up everybody's. */
 #define REQUEST_MAX (1u << 20)
-#define GIVEN_MAX (1u << 24)
+#define GIVEN_MAX (1u << 24) /* by the controller; half as many at each level further down */
 /* Contexts that may be behind one child at a time. */
 #define BEHIND_MAX 65536u
+/* And what their names and routes may take in all. */
+#define BEHIND_TEXT_MAX ((size_t)64 << 20)
 
 /* A child's, that cannot be granted yet. */
 struct request {
@@ -294,14 +297,15 @@ find_request(struct router *r, const struct stream *s)
 static void
 on_request(struct router *r, struct stream *s, uint32_t count)
 {
-    uint32_t given = given_to(r, s), size = given;
+    uint32_t given = given_to(r, s), size = given, most = GIVEN_MAX >> r->ancestor_count;
     struct request *q;
     struct err why;
 
-    if (count == 0 || count > REQUEST_MAX || given > GIVEN_MAX - count || find_request(r, s)) {
+    if (count == 0 || count > REQUEST_MAX || count > most || given > most - count ||
+        find_request(r, s)) {
         err_set(&why, ERR_LIMIT, "%s has got %u ids for contexts, and gets no more", stream_name(s),
             given);
-        if (router_warns(r))
+        if (stream_warns(s))
             log_warn("route", "%s", why.msg);
         grant(r, s, 0, 0, &why);
         return;
@@ -331,7 +335,7 @@ static void
 forged(struct router *r, struct stream *s, const char *what, uint32_t id)
 {
     count(messages_dropped);
-    if (router_warns(r))
+    if (stream_warns(s))
         log_warn("route", "%s %s context %u, which it may not: dropped", stream_name(s), what, id);
 }
 
@@ -339,9 +343,7 @@ forged(struct router *r, struct stream *s, const char *what, uint32_t id)
 static char *
 clean(char *text)
 {
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            *p = '?';
+    log_harmless((uint8_t *)text, strlen(text));
     return text;
 }
 
@@ -386,8 +388,11 @@ add_behind(
     struct context *c;
     struct err why;
 
-    if (child->behind == BEHIND_MAX) {
-        err_set(&why, ERR_LIMIT, "more than %u contexts behind %s", BEHIND_MAX, child->name);
+    size_t text = strlen(name) + strlen(route);
+
+    if (child->behind == BEHIND_MAX || child->behind_text + text > BEHIND_TEXT_MAX) {
+        err_set(&why, ERR_LIMIT, "more than %u contexts behind %s, or too long names", BEHIND_MAX,
+            child->name);
         log_warn("route", "cut off: %s", why.msg);
         stream_close(child->stream, &why, 0);
         return;
@@ -395,6 +400,7 @@ add_behind(
     c = context_create(r, child->stream, id, name, route);
     c->via = child->id;
     child->behind++;
+    child->behind_text += text;
     router_enter(r, c);
     tree_announce(r, c);
     log_debug("route", "context %u is %s, behind %s", id, route, child->name);
@@ -437,6 +443,7 @@ on_gone(struct router *r, struct context *child, struct unpack *u)
         if (c && c != child && c->via == child->id) {
             err_set(&why, why.code, "%s", text);
             child->behind--;
+            child->behind_text -= strlen(c->name) + strlen(c->route);
             router_lose(r, c, &why);
         } else {
             forged(r, child->stream, "withdraws", id);
@@ -483,7 +490,7 @@ from_below(struct router *r, struct stream *s, struct msg *m, struct unpack *u)
 
     if (!child || m->h.handle == HANDLE_ALLOW) {
         count(messages_dropped);
-        if (router_warns(r))
+        if (stream_warns(s))
             log_warn("route", "%s sent %s as context %u, which may not: dropped", stream_name(s),
                 frame_handle_name(m->h.handle), m->h.src);
     } else if (m->h.handle == HANDLE_ROUTE) {

@@ -282,6 +282,10 @@ refuse(struct stream *s, const struct msg *m, struct err *err)
 
     if (s->state >= CLOSING)
         return err_set(err, s->why.code, "%s", s->why.msg);
+    if (s->owed_max && m->owed && queued > s->owed_max) {
+        s->flooded = s->broken = true;
+        return err_set(err, ERR_LIMIT, "%s: it reads no answers", s->name);
+    }
     /* A message that has begun to be forwarded goes on: half of it is of no use to anybody. */
     if (queued <= limit || m->owed || (h->flags & FRAME_CONT))
         return 0;
@@ -309,6 +313,8 @@ stream_send(struct stream *s, struct msg *m, struct err *err)
     rc = refuse(s, m, err);
     if (rc == 0)
         tell = put(s, m);
+    else if (s->flooded && tell_flush(s))
+        tell = TELL_FLUSH;
     pthread_mutex_unlock(&s->lock);
     if (rc < 0)
         msg_unref(m);

@@ -110,6 +110,53 @@ test_pause_and_keepalive(void **state)
     assert_memory_equal(p->why.msg, "no sign of life for ", 20);
 }
 
+static void
+wait_for_itself(void *arg)
+{
+    struct probe *p = arg;
+
+    stream_wait_for(p->s, p->s);
+}
+
+/* More than STREAM_QUEUE_LOW for a far end that does not read. */
+static void
+fill(struct probe *p)
+{
+    for (uint32_t i = 0; i < 40; i++)
+        assert_int_equal(stream_send(p->s, message(1, i, 100 << 10), NULL), 0);
+    loop_sync(p->loop, wait_for_itself, p);
+}
+
+/* One that has to read what it has asked for before it is heard again. */
+static void
+test_wait_for_itself(void **state)
+{
+    struct probe *p = *state;
+
+    probe_start_socket(p);
+    fill(p);
+    far_frame(p, HANDLE_DYNAMIC, 5);
+    probe_sync(p);
+    expect_frames(p, 0, 0);
+    for (int i = 0; i < 40; i++)
+        msg_unref(far_read(p));
+    await(&p->frame);
+    assert_int_equal(p->last_seq, 5);
+}
+
+/* And is dead when it never does. */
+static void
+test_wait_for_itself_in_vain(void **state)
+{
+    struct probe *p = *state;
+
+    p->options.keepalive_ms = 20;
+    probe_start_socket(p);
+    fill(p);
+    await(&p->closed);
+    assert_memory_equal(p->why.msg, "no sign of life for ", 20);
+}
+
 /* A writer that meets nobody who reads is stopped by what the kernel holds. */
 static void
 test_pause_stops_the_writer(void **state)
@@ -178,6 +225,8 @@ main(void)
         with_probe(test_pause),
         with_probe(test_pause_in_upcall),
         with_probe(test_pause_and_keepalive),
+        with_probe(test_wait_for_itself),
+        with_probe(test_wait_for_itself_in_vain),
         with_probe(test_pause_stops_the_writer),
         with_probe(test_refused_while_paused),
         with_probe(test_close_while_paused),

@@ -81,6 +81,7 @@ void
 stream_fail(struct stream *s)
 {
     struct err why = {0};
+    bool flooded;
 
     /* As much as a pipe holds: a far side that goes on talking must not keep the loop here. */
     for (int i = 0; i < LAST_READS && s->state != CLOSED && stream_read_text(s); i++)
@@ -88,8 +89,14 @@ stream_fail(struct stream *s)
     if (s->state == CLOSED)
         return;
     pthread_mutex_lock(&s->lock);
-    s->transport->ops->end(s->transport, &why);
+    flooded = s->flooded;
+    if (flooded)
+        err_set(&why, ERR_LIMIT, "it reads no answers: more than %zu MiB wait", s->owed_max >> 20);
+    else
+        s->transport->ops->end(s->transport, &why);
     pthread_mutex_unlock(&s->lock);
+    if (flooded)
+        log_warn("stream", "%s: cut off: %s", s->name, why.msg);
     if (s->state == BOOTING && s->bootstrap) {
         char text[sizeof why.msg];
 
@@ -122,15 +129,28 @@ on_deadline(struct loop_timer *t)
     stream_close(s, &why, 0);
 }
 
+/* Does it read what it has made us say? */
+static bool
+reads(struct stream *s)
+{
+    size_t before = s->queued;
+
+    s->queued = stream_queued(s);
+    return s->waits_for != s || s->queued < before;
+}
+
 static void
 on_keepalive(struct loop_timer *t)
 {
     struct stream *s = owner_of(t, struct stream, keepalive);
-    int64_t silent = clock_ms() - s->heard;
+    int64_t silent;
     struct err why;
 
-    if (s->held) { /* it may well have spoken; and it must hear that we live, though we answer nothing */
+    if (s->held && reads(s)) /* it may well have spoken */
         s->heard = clock_ms();
+    silent = clock_ms() - s->heard;
+    if (s->held &&
+        silent < 3 * s->keepalive_ms) { /* it must hear that we live, though we answer nothing */
         stream_send_link(s, HANDLE_PONG);
         loop_timer_set(&s->keepalive, s->keepalive_ms);
         return;
@@ -216,6 +236,17 @@ stream_close(struct stream *s, const struct err *why, int64_t linger_ms)
     stream_settle(s);
 }
 
+#define WARN_MS 1000
+
+bool
+stream_warns(struct stream *s)
+{
+    int64_t now = clock_ms(), before = atomic_load(&s->warned);
+
+    return (!before || now - before >= WARN_MS) &&
+        atomic_compare_exchange_strong(&s->warned, &before, now);
+}
+
 void
 stream_hold_deadline(struct stream *s, bool hold)
 {
@@ -262,6 +293,7 @@ stream_create(struct loop *loop, struct transport *t, const struct stream_option
     s->arg = arg;
     s->name = xstrdup(o->name);
     s->deferred = o->deferred;
+    s->owed_max = o->owed_max;
     s->bootstrap = o->bootstrap;
     s->state = o->bootstrap ? BOOTING : UP;
     output_init(s);

@@ -46,6 +46,9 @@ struct stream_options {
     struct bootstrap *bootstrap; /* taken; NULL: frames from the first byte (the agent's own end) */
     int64_t bootstrap_ms;        /* deadline for the bootstrap; 0: 60 s */
     int64_t keepalive_ms;        /* a peer silent for 3 times this is dead; 0: no keepalive */
+    size_t
+        owed_max; /* it is closed when more waits, and more is owed; 0: no matter how much. For peers that
+                      * can make us answer, and read nothing */
     bool deferred; /* leave every write to the loop, when the poller has said that there is
                                   * room, to measure what that costs */
 };
@@ -61,6 +64,8 @@ void stream_unref(struct stream *s);
 #define STREAM_QUEUE_MAX (32u << 20)
 /* A queue below this has drained. */
 #define STREAM_QUEUE_LOW (1u << 20)
+/* For owed_max: some of the largest messages. */
+#define STREAM_OWED_MAX (256u << 20)
 
 /* Takes m, also when it fails. The caller has filled the header; stream_send seals it. 0, ERR_LIMIT (the
  * queue is full), or, where it has closed, the code and text of the reason: ERR_DEAD, ERR_CLOSED ... */
@@ -84,7 +89,9 @@ size_t stream_queued(const struct stream *s);
 void stream_pause(struct stream *s, bool pause);
 /*
  * The same until the queue of `target` is below STREAM_QUEUE_LOW, or `target` has closed; nothing if that
- * is so already. For who forwards from s to target. Loop role only.
+ * is so already. For who forwards from s to target; and to s itself, for one that asks faster than it reads the
+ * answers. One that waits for its own queue and gets nothing out of that is dead after three times the keepalive
+ * time. Loop role only.
  *
  * Only the streams of children may be paused in this way, never the one to the parent. Then no cycle of
  * full queues can form: every process reads always from its parent, so the queue of a stream to a child
@@ -108,6 +115,10 @@ void stream_listen(struct stream *s, stream_listener fn, void *arg);
 /* Writes to that command. Nothing where the stub has spoken. The copy here is overwritten when it is gone.
  * Loop role only. */
 void stream_answer(struct stream *s, const char *text, size_t n);
+
+/* May a line be logged about what has come in on it? One in a second: its far side must not be able to fill the log,
+ * nor to keep others out of it. Any thread. */
+bool stream_warns(struct stream *s);
 
 /* Changes keepalive_ms. Loop role only. */
 void stream_keepalive(struct stream *s, int64_t ms);

@@ -27,14 +27,17 @@ struct stream {
     struct loop *loop;           /* [I] */
     struct transport *transport; /* [s], freed by the loop role when the stream has closed */
     const struct stream_events *events;
-    void *arg;            /* [I] */
-    char *name;           /* [I] */
-    bool deferred;        /* [I] */
-    int64_t keepalive_ms; /* [L] */
+    void *arg;              /* [I] */
+    char *name;             /* [I] */
+    bool deferred;          /* [I] */
+    size_t owed_max;        /* [I] */
+    _Atomic int64_t warned; /* clock_ms of the last line about what it sent, or 0 */
+    int64_t keepalive_ms;   /* [L] */
 
     pthread_mutex_t lock;
     atomic_int others;       /* [a] threads that wait for the lock */
     enum stream_state state; /* [s] written by the loop role only, which reads it without */
+    bool flooded;            /* [s] more than owed_max waits: it is `broken`, too */
     bool broken;             /* [s] a write failed: only the loop says so to anyone */
     bool blocked;       /* [s] the transport took less than all: the loop goes on, and only it */
     bool flush_pending; /* [s] `flush` is deferred */
@@ -52,6 +55,7 @@ struct stream {
     int64_t boot_left;              /* [L] of it, while its clock stands still */
     struct loop_timer keepalive;    /* [L] */
     int64_t heard;                  /* [L] clock_ms of the last input */
+    size_t queued;                  /* [L] what waited when the keepalive looked last */
     struct framer framer;           /* [L] */
     struct bootstrap *bootstrap;    /* [L] */
     stream_listener listener;       /* [L] or NULL */

@@ -345,6 +345,32 @@ test_queue_limit_urgent(void **state)
     assert_true(sent > 1000);
 }
 
+/* What is owed is not refused; but whoever makes us owe more than that, and reads nothing, is cut off. */
+static void
+test_owed_limit(void **state)
+{
+    const uint32_t size = 100 << 10;
+    struct probe *p = *state;
+    struct err err;
+    uint32_t sent = 0;
+
+    p->options.owed_max = (size_t)STREAM_QUEUE_MAX + (1 << 20);
+    probe_start_fake(p);
+    p->fake->mode = FAKE_REFUSE;
+    for (;; sent++) {
+        struct msg *m = message(1, sent, size);
+
+        m->owed = true;
+        if (stream_send(p->s, m, &err) < 0)
+            break;
+        assert_true(sent < 1000);
+    }
+    assert_true(sent > STREAM_QUEUE_MAX / (FRAME_HEADER + size) + 1);
+    await(&p->closed);
+    assert_int_equal(p->why.code, ERR_LIMIT);
+    assert_string_equal(p->why.msg, "it reads no answers: more than 33 MiB wait");
+}
+
 /* A real socket that nobody reads for a while. */
 static void
 test_backlog(void **state)
@@ -485,6 +511,7 @@ main(void)
         with_probe(test_broken_pipe),
         with_probe(test_queue_limit),
         with_probe(test_queue_limit_urgent),
+        with_probe(test_owed_limit),
         with_probe(test_backlog),
         with_probe(test_senders_keep_their_order),
         with_probe(test_close_among_senders),

@@ -546,6 +546,8 @@ static const luaL_Reg functions[] = {
     {"counters", vm_core_counters},
     {"now", core_now},
     {"error_name", core_error_name},
+    {"backlog", vm_core_backlog},
+    {"refused", vm_core_refused},
     {"log", core_log},
     {"log_level", core_log_level},
     {"log_open", core_log_open},

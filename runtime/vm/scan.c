@@ -5,6 +5,7 @@ struct walk {
     const uint8_t *start, *p, *end;
     uint32_t left[SCAN_MAX_DEPTH + 1];
     int depth;
+    uint32_t tables;
     struct err *err;
 };
 
@@ -80,6 +81,8 @@ enter(struct walk *w, uint32_t tag, const uint8_t *at)
 
     if (w->depth == SCAN_MAX_DEPTH)
         return fail(w, "nested too deep", at);
+    if (++w->tables > SCAN_MAX_TABLES)
+        return fail(w, "too many tables", at);
     if (tag >= SCAN_TABLE + 2 && (rc = number(w, &array)) < 0)
         return rc;
     if ((tag & 1) && (rc = number(w, &hash)) < 0)
@@ -140,6 +143,7 @@ scan_values(const void *payload, size_t size, struct err *err)
     w.start = w.p = payload;
     w.end = w.start + size;
     w.depth = 0;
+    w.tables = 0;
     w.err = err;
     for (;;) {
         while (w.depth > 0 && w.left[w.depth] == 0)

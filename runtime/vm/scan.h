@@ -17,6 +17,9 @@
 /* Tables in tables; string.buffer encodes no more. */
 #define SCAN_MAX_DEPTH 100
 
+/* And in all: an empty one is a byte here, and 64 of them in Lua. */
+#define SCAN_MAX_TABLES (4u << 20)
+
 /* Tags of the format. What is from SCAN_STRING on is a string, and its length. */
 enum scan_tag {
     SCAN_NIL = 0x00,
@@ -36,7 +39,7 @@ enum scan_tag {
 };
 
 /* How many values the payload holds; negative, and err says what is wrong at which byte (the first is
- * 1): structure, nesting, sizes that the payload cannot hold, types that do not travel. */
+ * 1): structure, nesting, numbers of tables, sizes that the payload cannot hold, types that do not travel. */
 int64_t scan_values(const void *payload, size_t size, struct err *err) must_check;
 
 /* The same for a payload of nothing but nil, booleans, numbers, strings and NULL: how many; -1 for all

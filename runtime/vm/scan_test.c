@@ -127,6 +127,22 @@ bounds_the_depth(void **state)
 }
 
 static void
+bounds_the_number_of_tables(void **state)
+{
+    size_t size = SCAN_MAX_TABLES + 1;
+    char *many = malloc(size);
+    struct err err;
+    int64_t plain;
+
+    assert_non_null(many);
+    memset(many, 8, size);
+    assert_int_equal(scan(many, size - 1, &err, &plain), size - 1);
+    assert_int_equal(scan(many, size, &err, &plain), ERR_PROTOCOL);
+    assert_string_equal(err.msg, "too many tables at byte 4194305");
+    free(many);
+}
+
+static void
 reads_numbers_of_every_length(void **state)
 {
     static const struct {
@@ -187,6 +203,7 @@ main(void)
         cmocka_unit_test(refuses_what_does_not_travel),
         cmocka_unit_test(refuses_impossible_tables),
         cmocka_unit_test(bounds_the_depth),
+        cmocka_unit_test(bounds_the_number_of_tables),
         cmocka_unit_test(reads_numbers_of_every_length),
         cmocka_unit_test(survives_noise),
     };

@@ -1,4 +1,6 @@
 /* orrery.core, the part that is about counters (base/counters.h). */
+#include <lauxlib.h>
+
 #include "counters.h"
 #include "vm_private.h"
 
@@ -34,4 +36,26 @@ vm_core_counters(lua_State *L)
         lua_rawseti(L, -2, i + 1);
     }
     return 1;
+}
+
+/* backlog(id) -> bytes that wait on the way to a context; 0 where there is none */
+int
+vm_core_backlog(lua_State *L)
+{
+    struct vm *vm = lua_touserdata(L, lua_upvalueindex(1));
+    struct context *c = router_context(vm->router, (uint32_t)luaL_checknumber(L, 1));
+
+    lua_pushnumber(L, c && c->stream ? (lua_Number)stream_queued(c->stream) : 0);
+    context_unref(c);
+    return 1;
+}
+
+/* refused(id, what): counts, and logs, what the context with that id has done and was not let do */
+int
+vm_core_refused(lua_State *L)
+{
+    struct vm *vm = lua_touserdata(L, lua_upvalueindex(1));
+
+    router_refused(vm->router, (uint32_t)luaL_checknumber(L, 1), luaL_checkstring(L, 2));
+    return 0;
 }

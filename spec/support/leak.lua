@@ -49,12 +49,23 @@ local probes = {}
 
 -- Each probe fills `found` with a key that stays the same for the same thing, and a description.
 
+-- "unix" or "tcp", and what is known of it: a number alone says nothing about a socket that is left.
+local function describe_socket(target)
+    local inode = target:match "^socket:%[(%d+)%]$"
+    for _, kind in ipairs(inode and { "unix", "tcp", "tcp6" } or {}) do
+        for line in (slurp("/proc/net/" .. kind) or ""):gmatch "[^\n]+" do
+            if line:find(" " .. inode .. "%f[^%d]") then return (" (%s:%s)"):format(kind, line:gsub("%s+", " ")) end
+        end
+    end
+    return ""
+end
+
 function probes.fds(found)
     for _, fd in ipairs(entries("/proc/self/fd")) do
         local target = lfs.symlinkattributes("/proc/self/fd/" .. fd, "target")
         -- The one that lists the directory is gone by now, and has no target.
         if target and target ~= ("/proc/%s/fd"):format(pid) then
-            found[fd .. " " .. target] = ("file descriptor %s -> %s"):format(fd, target)
+            found[fd .. " " .. target] = ("file descriptor %s -> %s%s"):format(fd, target, describe_socket(target))
         end
     end
 end

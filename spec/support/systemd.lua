@@ -66,7 +66,7 @@ function Systemd:stop()
     lab.exec(self.host, ("kill -9 %s; rm -rf /run/systemd %s"):format(self.outer, SCRIPT))
     remote.eventually("its processes are gone", function()
         return #remote.processes(self.host, "/lib/systemd/systemd") == 0
-    end)
+    end, 30)
     lab.exec(self.host, ([[
         mount -t cgroup2 cgroup2 /sys/fs/cgroup
         find /sys/fs/cgroup/%s -depth -type d -exec rmdir {} ';'
@@ -87,7 +87,7 @@ function systemd.boot(host)
         end
         local state = self.pid and select(2, self:exec "systemctl is-system-running 2>/dev/null") or ""
         return state:match "^running" or state:match "^degraded"
-    end, 20)
+    end, 60)
     return self
 end
 

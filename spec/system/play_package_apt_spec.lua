@@ -209,7 +209,7 @@ system.each({ "h1" }, function(target)
         local function begin_elsewhere()
             lab.exec(target.name, "DEBIAN_FRONTEND=noninteractive setsid apt-get -qq install spec-slow </dev/null "
                 .. ">/dev/null 2>&1 &")
-            remote.eventually("it has begun", function() return system.read(target, "/run/spec-slow.begun") end)
+            remote.eventually("it has begun", function() return system.read(target, "/run/spec-slow.begun") end, 60)
         end
         local function let_go() system.sh(target, "echo >/run/spec-slow.go") end
 
@@ -221,11 +221,11 @@ system.each({ "h1" }, function(target)
                 for _, event in ipairs(events) do
                     if event.event == "message" then return event.text end
                 end
-            end)
+            end, 60)
             assert.matches("^waiting for process %d+ %(apt%-get%), which has locked /var/lib/dpkg/lock", said)
             assert.is_nil(version "spec-lib")
             let_go()
-            assert.is_true(step:get(20).changed)
+            assert.is_true(step:get(60).changed)
             assert.are.equal("1.0", version "spec-lib")
         end)
 
@@ -235,21 +235,21 @@ system.each({ "h1" }, function(target)
             assert.matches("cannot install spec%-lib: process %d+ %(apt%-get%) has locked /var/lib/dpkg/lock.*, "
                 .. "for longer than 0.2 s", err.message)
             let_go()
-            remote.eventually("the other is done", function() return version "spec-slow" end)
+            remote.eventually("the other is done", function() return version "spec-slow" end, 60)
         end)
 
         it("finishes what it has begun when its line is cut", function()
             local ctx = remote.open(target.name, { keepalive = 1 })
             local h = support.host(ctx)
             local step = orrery.spawn(function() return h:package { names = { "spec-slow" } } end)
-            remote.eventually("it has begun", function() return system.read(target, "/run/spec-slow.begun") end)
+            remote.eventually("it has begun", function() return system.read(target, "/run/spec-slow.begun") end, 60)
             lab.cut(target.name)
-            local ok = pcall(step.get, step, 20)
+            local ok = pcall(step.get, step, 60)
             lab.heal(target.name)
             assert.is_false(ok)
             -- The agent is gone; the package manager is not.
             let_go()
-            remote.eventually("it is installed", function() return version "spec-slow" end)
+            remote.eventually("it is installed", function() return version "spec-slow" end, 60)
             assert.is_string(system.read(target, "/run/spec-slow.done"))
             pcall(ctx.close, ctx)
         end)

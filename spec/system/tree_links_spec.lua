@@ -1,36 +1,11 @@
 local orrery = require "orrery"
 local leak = require "spec.support.leak"
 local remote = require "spec.support.remote"
+local tree = require "spec.support.tree"
 
 leak.guard { timeout = 30 }
 
---- Contexts c1, c2, ... each a child of the one before.
-local function chain(depth)
-    local list = {}
-    for i = 1, depth do
-        local above = list[i - 1]
-        local opts = { name = "c" .. i }
-        list[i] = above and above:localhost(opts) or orrery.localhost(opts)
-    end
-    return list
-end
-
---- Its link is closed when it ends, a moment before its process is gone.
-local function ended(pid)
-    remote.eventually("the end of process " .. pid, function() return not remote.alive(pid) end)
-end
-
---- Whoever waits for a killed process may see the end of its link first, on a busy machine.
-local function assert_killed(text, before)
-    assert.is_truthy(text == (before or "") .. "was killed by signal 9 (Killed)"
-        or text == (before or "") .. "closed its output, though it still runs", text)
-end
-
-local function route_of(depth)
-    local parts = {}
-    for i = 1, depth do parts[i] = "local:c" .. i end
-    return table.concat(parts, "/")
-end
+local chain, ended, assert_killed, route_of = tree.chain, tree.ended, tree.assert_killed, tree.route_of
 
 describe("a link that dies", function()
     --- What a waiting call gets, and that it is all it gets.
@@ -231,14 +206,14 @@ describe("a thousand contexts", function()
                 return parent and parent:localhost(opts) or orrery.localhost(opts)
             end)
         end
-        local tree, all = ten_of(nil), {}
+        local top, all = ten_of(nil), {}
         local function keep(list)
             for _, ctx in ipairs(list) do all[#all + 1] = ctx end
             return list
         end
-        keep(tree)
+        keep(top)
         local level = {}
-        for i, list in ipairs(orrery.map(tree, function(ctx) return ten_of(ctx) end)) do
+        for i, list in ipairs(orrery.map(top, function(ctx) return ten_of(ctx) end)) do
             level[i] = keep(list)
         end
         orrery.each(level, { limit = 2 }, function(list)
@@ -250,7 +225,7 @@ describe("a thousand contexts", function()
         end)
         for i, ctx in ipairs(all) do assert.are.equal(ctx.id, ids[i]) end
 
-        local lost = tree[3]
+        local lost = top[3]
         remote.kill(lost:info().pid)
         local behind, answered = 0, 0
         local results = orrery.map(all, { raise = false }, function(ctx)
@@ -267,7 +242,7 @@ describe("a thousand contexts", function()
         end
         assert.are.equal(111, behind)
         assert.are.equal(#all - behind, answered)
-        orrery.each(tree, function(ctx) ctx:close(20) end)
+        orrery.each(top, function(ctx) ctx:close(20) end)
         for _, ctx in ipairs(all) do assert.is_nil(orrery.context(ctx.id)) end
         remote.eventually("the end of all processes", function()
             for _, ctx in ipairs(all) do

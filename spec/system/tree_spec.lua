@@ -5,19 +5,11 @@ local lab = require "spec.support.lab"
 local leak = require "spec.support.leak"
 local nested = require "orrery.nested"
 local remote = require "spec.support.remote"
+local tree = require "spec.support.tree"
 
 leak.guard { allow = { "thread %d+ 'orrery%-file'" } }
 
---- Contexts c1, c2, ... each a child of the one before.
-local function chain(depth)
-    local list = {}
-    for i = 1, depth do
-        local above = list[i - 1]
-        local opts = { name = "c" .. i }
-        list[i] = above and above:localhost(opts) or orrery.localhost(opts)
-    end
-    return list
-end
+local chain, ended, assert_killed, route_of = tree.chain, tree.ended, tree.assert_killed, tree.route_of
 
 local function children_of(pid)
     local children = {}
@@ -26,23 +18,6 @@ local function children_of(pid)
         if stat and stat:match("^.*%) %S (%d+)") == tostring(pid) then children[#children + 1] = name end
     end
     return children
-end
-
---- Its link is closed when it ends, a moment before its process is gone.
-local function ended(pid)
-    remote.eventually("the end of process " .. pid, function() return not remote.alive(pid) end)
-end
-
---- Whoever waits for a killed process may see the end of its link first, on a busy machine.
-local function assert_killed(text, before)
-    assert.is_truthy(text == (before or "") .. "was killed by signal 9 (Killed)"
-        or text == (before or "") .. "closed its output, though it still runs", text)
-end
-
-local function route_of(depth)
-    local parts = {}
-    for i = 1, depth do parts[i] = "local:c" .. i end
-    return table.concat(parts, "/")
 end
 
 describe("a child of a child", function()

@@ -8,6 +8,8 @@
 ---@field cwd? string
 ---@field env? table<string, string> to set in it; stands on the command line, where others can read it
 
+local launcher = require "orrery.launcher"
+
 local M = {}
 
 --- The same for whoever has this command line.
@@ -23,12 +25,9 @@ function M.like(name, program)
             cwd = "string", env = "table",
         },
         argv = function(o)
-            local env = {}
-            for key, value in pairs(o.env or {}) do env[#env + 1] = ("--env=%s=%s"):format(key, value) end
-            table.sort(env)
             return {
                 program, "exec", "-T", o.project and { "--project", o.project }, o.uid and { "--user", o.uid },
-                o.gid and { "--group", o.gid }, o.cwd and { "--cwd", o.cwd }, env, o.instance,
+                o.gid and { "--group", o.gid }, o.cwd and { "--cwd", o.cwd }, launcher.env(o.env), o.instance,
                 "--", "sh", "-c", "{}",
             }
         end,

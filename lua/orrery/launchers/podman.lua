@@ -8,6 +8,8 @@
 ---@field privileged? boolean
 ---@field args? string[] for the command itself, in front of exec: { "--connection", "build" }
 
+local launcher = require "orrery.launcher"
+
 local M = {}
 
 --- The same for whoever has the command line of docker.
@@ -22,12 +24,9 @@ function M.like(program)
             privileged = "boolean", args = "table",
         },
         argv = function(o)
-            local env = {}
-            for name, value in pairs(o.env or {}) do env[#env + 1] = ("--env=%s=%s"):format(name, value) end
-            table.sort(env)
             return {
                 program, o.args, "exec", "-i", o.privileged and "--privileged", o.user and { "--user", o.user },
-                o.workdir and { "--workdir", o.workdir }, env, o.container, "sh", "-c", "{}",
+                o.workdir and { "--workdir", o.workdir }, launcher.env(o.env), o.container, "sh", "-c", "{}",
             }
         end,
         signs = {

@@ -91,10 +91,5 @@ attach_push_functions(lua_State *L, struct node *n)
         {NULL, NULL},
     };
 
-    lua_pushlightuserdata(L, n);
-    luaL_openlib(L, NULL, functions, 1);
-    lua_getfield(L, -1, "handle");
-    lua_pushnumber(L, HANDLE_CONTEXTS);
-    lua_setfield(L, -2, "CONTEXTS");
-    lua_pop(L, 1);
+    bind_add(L, functions, n, "CONTEXTS", HANDLE_CONTEXTS);
 }

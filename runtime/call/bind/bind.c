@@ -516,6 +516,17 @@ binding_create(lua_State *L, struct node *n)
     return b;
 }
 
+void
+bind_add(lua_State *L, const luaL_Reg *functions, struct node *n, const char *name, uint32_t handle)
+{
+    lua_pushlightuserdata(L, n);
+    luaL_openlib(L, NULL, functions, 1);
+    lua_getfield(L, -1, "handle");
+    lua_pushnumber(L, handle);
+    lua_setfield(L, -2, name);
+    lua_pop(L, 1);
+}
+
 struct vm *
 binding_vm(struct binding *b)
 {

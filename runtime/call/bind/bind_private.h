@@ -2,6 +2,7 @@
 #ifndef ORRERY_BIND_PRIVATE_H
 #define ORRERY_BIND_PRIVATE_H
 
+#include <lauxlib.h>
 #include <sys/queue.h>
 
 #include "ask.h"
@@ -21,6 +22,11 @@ struct binding {
 /* From the table at index t. What the results borrow is the table's, or left on the stack. */
 void bind_get_ssh(lua_State *L, int t, struct ssh_options *o);
 struct ask_options bind_get_asking(lua_State *L, int t);
+
+/* Adds functions, which get n as their upvalue, to the table on top of the stack, and the number of a handle to its
+ * `handle`. */
+void bind_add(
+    lua_State *L, const luaL_Reg *functions, struct node *n, const char *name, uint32_t handle);
 
 /* keeper.c. Adds its functions to the table on top of the stack. */
 void keeper_push_functions(lua_State *L, struct node *n);

@@ -62,10 +62,5 @@ keeper_push_functions(lua_State *L, struct node *n)
         {NULL, NULL},
     };
 
-    lua_pushlightuserdata(L, n);
-    luaL_openlib(L, NULL, functions, 1);
-    lua_getfield(L, -1, "handle");
-    lua_pushnumber(L, HANDLE_KEEP);
-    lua_setfield(L, -2, "KEEP");
-    lua_pop(L, 1);
+    bind_add(L, functions, n, "KEEP", HANDLE_KEEP);
 }

@@ -158,22 +158,18 @@ local function locked(env, r)
     return path or LOCKS[1], describe_process(env, pid)
 end
 
--- What is begun is done, also if the connection ends: a package that is half-configured is worse than one too many.
-local RUN = {
-    on_disconnect = "finish",
-    env = {
-        DEBIAN_FRONTEND = "noninteractive", DEBIAN_PRIORITY = "critical", APT_LISTCHANGES_FRONTEND = "none",
-        APT_LISTBUGS_FRONTEND = "none", NEEDRESTART_MODE = "l", UCF_FORCE_CONFFOLD = false, UCF_FORCE_CONFFNEW = false,
-    },
+-- Nobody is there to be asked.
+local SILENT = {
+    DEBIAN_FRONTEND = "noninteractive", DEBIAN_PRIORITY = "critical", APT_LISTCHANGES_FRONTEND = "none",
+    APT_LISTBUGS_FRONTEND = "none", NEEDRESTART_MODE = "l", UCF_FORCE_CONFFOLD = false, UCF_FORCE_CONFFNEW = false,
 }
 
+-- What is begun is done, also if the connection ends: a package that is half-configured is worse than one too many.
 local function options(o)
-    local all, vars = {}, {}
-    for key, value in pairs(RUN) do all[key] = value end
-    for key, value in pairs(RUN.env) do vars[key] = value end
+    local vars = {}
+    for key, value in pairs(SILENT) do vars[key] = value end
     vars[o.conffiles == "new" and "UCF_FORCE_CONFFNEW" or "UCF_FORCE_CONFFOLD"] = "1"
-    all.env = vars
-    return all
+    return { on_disconnect = "finish", env = vars }
 end
 
 local PAUSE = 1 -- seconds between two looks at a lock

@@ -52,7 +52,7 @@ local function command(o, verb, ...)
     return tool.words("apk", "--no-progress", "--wait", math.max(1, math.floor(o.lock_timeout)), o.arguments, verb, ...)
 end
 
-local function run(env, what, argv) tool.must(env, what, argv, { on_disconnect = "finish" }) end
+local function run(env, what, argv) tool.must(env, what, argv) end
 
 function M.update(o, env) run(env, "fetch the lists of packages", command(o, "update")) end
 

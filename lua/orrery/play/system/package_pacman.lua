@@ -53,7 +53,7 @@ local function run(o, env, what, argv)
         sched.sleep(pause)
         waited = waited + pause
     end
-    tool.must(env, what, argv, { on_disconnect = "finish" })
+    tool.must(env, what, argv)
 end
 
 local function command(o, ...)

@@ -55,7 +55,7 @@ end
 ---@return orrery.CommandResult
 ---Raises "resource".
 function M.run(env, what, argv)
-    local r = tool.run(env, argv, { on_disconnect = "finish" })
+    local r = tool.run(env, argv)
     if r.code == 0 then return r end
     resource.fail {
         message = ("cannot %s: %s"):format(what, tool.reason(r)),

@@ -28,7 +28,7 @@ end
 local function run(o, env, what, argv)
     local began, told = sched.now(), false
     while true do
-        local r = tool.run(env, argv, { on_disconnect = "finish" })
+        local r = tool.run(env, argv)
         if r.code == 0 or r.code >= INFORMATION and r.code < 128 then return r end
         if r.code ~= LOCKED or sched.now() - began >= o.lock_timeout then
             resource.fail(("cannot %s: %s"):format(what, tool.reason(r)))

@@ -58,13 +58,14 @@ function M.words(...)
     return words
 end
 
---- Runs a program to its end, whatever that is.
+--- Runs a program to its end, whatever that is; also when the connection ends, since what is cut in the middle may be
+--- worse than what is not begun.
 ---@param env orrery.play.Env
 ---@param argv (string|number)[]
 ---@param opts? orrery.play.RunOptions
 ---@return orrery.CommandResult
 function M.run(env, argv, opts)
-    local words, all = { unpack(argv) }, { check = false }
+    local words, all = { unpack(argv) }, { check = false, on_disconnect = "finish" }
     words[1] = M.find(env, argv[1]) or argv[1]
     for key, value in pairs(opts or {}) do all[key] = value end
     all.env = { PATH = PATH }
@@ -79,7 +80,7 @@ end
 ---@return orrery.CommandResult
 function M.look(env, argv, opts)
     if not M.find(env, argv[1]) then return { code = 127, stdout = "", stderr = argv[1] .. ": not found" } end
-    local all = { live = false }
+    local all = { live = false, on_disconnect = "kill" }
     for key, value in pairs(opts or {}) do all[key] = value end
     return M.run(env, argv, all)
 end
