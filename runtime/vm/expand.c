@@ -1,19 +1,13 @@
 /*
- * expand(data, size) -> the text that compress has made it of: see compress.c. Agents can do this, and not that.
- *
- * The format is DEFLATE (RFC 1951): blocks of literals and of references to what came before, as codes whose lengths
- * say all of them. zlib would do the same, and adds more to an agent than all of its other libraries but LuaJIT.
+ * DEFLATE (RFC 1951): blocks of literals and of references to what came before, as codes whose lengths say all of them.
+ * zlib would do the same, and adds more to an agent than all of its other libraries but LuaJIT.
  */
-#include <lauxlib.h>
+#include "expand.h"
+
 #include <setjmp.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "mem.h"
-#include "vm_private.h"
-
-#define MOST (64u << 20) /* of a message */
-#define LONGEST 15       /* bits of a code */
+#define LONGEST 15 /* bits of a code */
 #define LITERALS 288
 #define DISTANCES 30
 
@@ -223,23 +217,10 @@ take_all(struct reader *r)
     return r->out_at == r->out_size ? 0 : -1;
 }
 
-/* nil where it is no such data, or of another size. */
 int
-vm_core_expand(lua_State *L)
+expand(const unsigned char *in, size_t n, unsigned char *out, size_t size)
 {
-    struct reader r = {0};
-    double size;
-    int rc;
+    struct reader r = {.in = in, .in_size = n, .out = out, .out_size = size};
 
-    r.in = (const unsigned char *)luaL_checklstring(L, 1, &r.in_size);
-    size = luaL_checknumber(L, 2);
-    if (!(size >= 0 && size <= MOST))
-        return 0;
-    r.out_size = (size_t)size;
-    r.out = xmalloc(r.out_size + 1);
-    rc = take_all(&r);
-    if (rc == 0)
-        lua_pushlstring(L, (const char *)r.out, r.out_size);
-    free(r.out);
-    return rc == 0 ? 1 : 0;
+    return take_all(&r);
 }

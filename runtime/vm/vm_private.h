@@ -33,11 +33,9 @@ void credit_pay(struct vm *vm, uint32_t handle, bool all);
 int vm_core_pack(lua_State *L);
 int vm_core_unpack(lua_State *L);
 
-/* expand.c */
-int vm_core_expand(lua_State *L);
-
 /* library.c */
 int vm_core_library(lua_State *L);
+int vm_core_expand(lua_State *L);
 
 /* stats.c */
 int vm_core_stats(lua_State *L);

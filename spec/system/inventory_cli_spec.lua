@@ -2,7 +2,7 @@
 local json = require "orrery.json"
 local lab = require "spec.support.lab"
 local leak = require "spec.support.leak"
-local tree = require "spec.support.tree"
+local tree = require "spec.support.directories"
 
 leak.guard()
 

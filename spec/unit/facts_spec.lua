@@ -2,7 +2,7 @@ local leak = require "spec.support.leak"
 require "orrery.core"
 local facts = require "orrery.play.facts"
 local machine = require "orrery.play.facts.machine"
-local tree = require "spec.support.tree"
+local tree = require "spec.support.directories"
 
 leak.guard()
 

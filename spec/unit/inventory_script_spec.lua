@@ -1,7 +1,7 @@
 local leak = require "spec.support.leak"
 local orrery = require "orrery"
 local inventory = require "orrery.play.inventory"
-local tree = require "spec.support.tree"
+local tree = require "spec.support.directories"
 
 orrery.stats() -- the runtime is there before anything is counted
 leak.guard()

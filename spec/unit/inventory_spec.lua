@@ -3,7 +3,7 @@ local leak = require "spec.support.leak"
 require "orrery.core"
 local inventory = require "orrery.play.inventory"
 local show = require "orrery.play.inventory.show"
-local tree = require "spec.support.tree"
+local tree = require "spec.support.directories"
 
 leak.guard()
 

@@ -11,6 +11,9 @@ describe("what resources say of themselves", function()
             local definition = resource.find(name)
             assert.is_true(#definition.doc > 10, name)
             assert.is_string(definition.example, name)
+            -- Names that an example takes for granted are globals to the parser. "..." stands for what follows.
+            local example = definition.example:gsub("then %.%.%. end", "then end")
+            assert(loadstring("local h = ...\n" .. example), name .. ": " .. example)
             for option, spec in pairs(definition.options) do
                 assert.is_string(spec.doc, name .. "." .. option)
                 assert.is_true(spec.type ~= nil or spec.enum ~= nil, name .. "." .. option)
