@@ -64,6 +64,15 @@ system.each({ "h1", "foreign" }, function(target)
             assert.matches("primary group", err.message, 1, true)
         end)
 
+        it("is not made half", function()
+            if target.name ~= "h1" then return end
+            system.stand_in(target, "gpasswd", "echo gpasswd: no >&2; exit 1")
+            local err = remote.failure(function() target.h:group { name = "crew", members = { "deploy" } } end)
+            system.remove_stand_ins(target, "gpasswd")
+            assert.matches("cannot set the members of the group crew: gpasswd: no", err.message, 1, true)
+            assert.is_nil(line("group", "crew"))
+        end)
+
         it("has a name that files can hold", function()
             local err = remote.failure(function() target.h:group { name = "a:b" } end)
             assert.are.equal("option", err.code)
@@ -179,6 +188,18 @@ system.each({ "h1", "foreign" }, function(target)
                 assert.is_nil(line("passwd", "ada"))
                 system.sh(target, "! test -e /home/ada")
             end
+        end)
+
+        it("says what was changed before a change failed", function()
+            if target.name ~= "h1" then return end
+            target.h:user { name = "ada" }
+            system.stand_in(target, "chpasswd", "echo chpasswd: no >&2; exit 1")
+            local err = remote.failure(function()
+                target.h:user { name = "ada", comment = "Ada", password = HASH, locked = true }
+            end)
+            system.remove_stand_ins(target, "chpasswd")
+            assert.matches("cannot set the password of ada: chpasswd: no; done before that: account and groups",
+                err.message, 1, true)
         end)
 
         it("waits for what an earlier step would make, in check mode", function()

@@ -210,9 +210,11 @@ describe("service, by scripts in /etc/init.d", function()
 
         it("says what a script has said", function()
             system.write(target, "/etc/init.d/spec",
-                "#!/bin/sh\n[ $1 != status ] || exit 3\necho 'no disk' >&2; exit 5\n", "755")
-            local err = remote.failure(function() target.h:service { name = "spec", state = "started" } end)
-            assert.matches("cannot start spec: no disk", err.message, 1, true)
+                (SCRIPT:gsub("\nstart%) start ;;", "\nstart) echo 'no disk' >&2; exit 5 ;;")), "755")
+            local err = remote.failure(function()
+                target.h:service { name = "spec", state = "started", enabled = true }
+            end)
+            assert.matches("cannot start spec: no disk; done before that: enable", err.message, 1, true)
             system.write(target, "/etc/init.d/spec", "#!/bin/sh\n[ $1 != status ] || exit 3\n", "755")
             err = remote.failure(function() target.h:service { name = "spec", state = "started" } end)
             assert.matches("spec was started, and does not run", err.message, 1, true)

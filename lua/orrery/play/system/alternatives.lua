@@ -107,10 +107,12 @@ function M.apply(o, plan, env)
         install = { "--install", plan.link, o.name, o.path, o.priority }, remove = { "--remove", o.name, o.path },
         auto = { "--auto", o.name }, set = { "--set", o.name, o.path },
     }
-    for _, verb in ipairs(plan.verbs) do
+    local list = {}
+    for i, verb in ipairs(plan.verbs) do
         local what = ("%s the alternative of %s"):format(verb, o.name)
-        tool.must(env, what, tool.words("update-alternatives", words[verb]))
+        list[i] = { verb, function() tool.must(env, what, tool.words("update-alternatives", words[verb])) end }
     end
+    tool.steps(list)
     return { path = query(o, env).value }
 end
 

@@ -106,11 +106,15 @@ end
 function M.apply(o, plan, env)
     local how = tool.find(env, "groupadd") and SHADOW or FILES
     if o.state == "absent" then return how.delete(o, env) end
-    if not plan.there then how.create(o, env) end
-    for _, part in ipairs(plan.diff) do
-        if part.what == "gid" and plan.there then how.number(o, env) end
-        if part.what == "members" then how.members(o, env) end
+    local list = {}
+    if not plan.there then
+        list[1] = { "group", function() how.create(o, env) end, undo = function() how.delete(o, env) end }
     end
+    for _, part in ipairs(plan.diff) do
+        if part.what == "gid" and plan.there then list[#list + 1] = { "gid", function() how.number(o, env) end } end
+        if part.what == "members" then list[#list + 1] = { "members", function() how.members(o, env) end } end
+    end
+    tool.steps(list)
     local now = accounts.group(env, o.name)
     return { gid = now and now.gid, members = now and now.members }
 end

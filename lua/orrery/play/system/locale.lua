@@ -143,11 +143,15 @@ end
 ---@param plan table
 ---@param env orrery.play.Env
 function M.apply(_, plan, env)
-    if #plan.missing > 0 then make(env, plan.missing) end
+    local list = {}
+    if #plan.missing > 0 then list[1] = { "locales", function() make(env, plan.missing) end } end
     if plan.file then
-        text.make_parent(env, plan.file)
-        text.write(env, plan.file, plan.content)
+        list[#list + 1] = { plan.file, function()
+            text.make_parent(env, plan.file)
+            text.write(env, plan.file, plan.content)
+        end }
     end
+    tool.steps(list)
 end
 
 return M

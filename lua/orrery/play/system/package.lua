@@ -237,12 +237,19 @@ function M.apply(o, plan, env)
     local provider = provider_of(o, env)
     if plan.update then provider.update(o, env) end
     choose_again(o, env, provider, plan)
+    local list = {}
+    local function add(what, fn) list[#list + 1] = { what, fn } end
     if #plan.install > 0 then
-        known_only(env, provider, plan.install)
-        provider.install(o, env, plan.install, o.state == "latest")
+        add("install " .. M.listed(plan.install), function()
+            known_only(env, provider, plan.install)
+            provider.install(o, env, plan.install, o.state == "latest")
+        end)
     end
-    if #plan.remove > 0 then provider.remove(o, env, plan.remove) end
-    if #plan.hold > 0 then provider.hold(o, env, plan.hold, o.held) end
+    if #plan.remove > 0 then
+        add("remove " .. M.listed(plan.remove), function() provider.remove(o, env, plan.remove) end)
+    end
+    if #plan.hold > 0 then add("hold", function() provider.hold(o, env, plan.hold, o.held) end) end
+    tool.steps(list)
     return {
         changed = #plan.install + #plan.remove + #plan.hold > 0, cache_updated = plan.update or nil,
         packages = versions(plan.list, #plan.list > 0 and provider.installed(env, plan.list) or {}),

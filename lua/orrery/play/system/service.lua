@@ -114,23 +114,27 @@ end
 
 local MUST_RUN = { start = true, restart = true }
 
+-- Some managers are content with having tried.
+local function check_running(o, env, manager)
+    if manager.look(o, env).running ~= false then return end
+    local why = manager.explain and manager.explain(o, env)
+    resource.fail(("%s was started, and does not run%s"):format(o.name, why and ": " .. why or ""))
+end
+
 ---@param o table
 ---@param plan table
 ---@param env orrery.play.Env
 function M.apply(o, plan, env)
     local manager, name = manager_of(o, env)
-    local must_run
-    for _, verb in ipairs(plan.actions) do
-        manager.act(o, env, verb)
-        must_run = must_run or MUST_RUN[verb]
+    local list = {}
+    for i, verb in ipairs(plan.actions) do
+        list[i] = { verb, function()
+            manager.act(o, env, verb)
+            if MUST_RUN[verb] then check_running(o, env, manager) end
+        end }
     end
-    local now = manager.look(o, env)
-    -- Some managers are content with having tried.
-    if must_run and now.running == false then
-        local why = manager.explain and manager.explain(o, env)
-        resource.fail(("%s was started, and does not run%s"):format(o.name, why and ": " .. why or ""))
-    end
-    return result_of(o, now, name)
+    tool.steps(list)
+    return result_of(o, manager.look(o, env), name)
 end
 
 return M

@@ -119,4 +119,24 @@ function M.must(env, what, argv, opts)
     return result
 end
 
+--- Does several things in order. If one fails, those before it that can be undone are, and the error names the others.
+---@param list { [1]: string, [2]: fun(), undo?: fun() }[] what it is, in a word, and how it is done
+---Raises what the one that failed has raised.
+function M.steps(list)
+    for i, step in ipairs(list) do
+        local ok, why = pcall(step[2])
+        if not ok then
+            local done = {}
+            for j = i - 1, 1, -1 do
+                local undo = list[j].undo
+                if not (undo and pcall(undo)) then table.insert(done, 1, list[j][1]) end
+            end
+            if #done > 0 and type(why) == "table" then
+                why.message = ("%s; done before that: %s"):format(why.message, table.concat(done, ", "))
+            end
+            error(why, 0)
+        end
+    end
+end
+
 return M

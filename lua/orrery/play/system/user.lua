@@ -209,10 +209,15 @@ end
 -- ------------------------------------------------------------------------------------------------
 
 local function change(how, o, plan, env)
-    if plan.there then how.change(o, plan, env) end
-    if plan.password then how.password(o, plan.password, env) end
-    if plan.locked ~= nil then how.lock(o, plan.locked, env) end
-    if plan.expires then how.expire(o, plan.expires, env) end
+    local list = {}
+    local function add(what, wanted, fn, value)
+        if wanted then list[#list + 1] = { what, function() fn(o, value, env) end } end
+    end
+    add("account and groups", plan.there and (next(plan.set) or plan.groups), how.change, plan)
+    add("password", plan.password, how.password, plan.password)
+    add("lock", plan.locked ~= nil, how.lock, plan.locked)
+    add("expiry", plan.expires, how.expire, plan.expires)
+    tool.steps(list)
 end
 
 -- A new user that could not be finished is none. A directory that was there before them stays.
