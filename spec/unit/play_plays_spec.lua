@@ -243,6 +243,21 @@ describe("plays", function()
         assert.are.same({ "restart" }, ran)
     end)
 
+    it("say when no step has a tag that is asked for", function()
+        for tag, warnings in pairs { db = 0, dbb = 1 } do
+            events = {}
+            configure { tags = { tag } }
+            play.play { hosts = { "a" }, run = function(h) h:step("x", { tags = { "db" } }) end }
+            assert.are.equal(0, play.finish())
+            local said_so = 0
+            for _, e in ipairs(events) do
+                if e.text == "no step has run: none has the tag 'dbb'" then said_so = said_so + 1 end
+            end
+            assert.are.equal(warnings, said_so)
+            session.reset()
+        end
+    end)
+
     it("do not begin a step that notifies what is not there", function()
         configure {}
         local ran = false

@@ -218,24 +218,24 @@ end
 ---@param words string[] the playbook, and its arguments
 ---@return integer status
 function M.main(opts, words)
-    local path = words[1]
+    local path, arguments = words[1], args.rest(words, 2)
     if not path then fail "a playbook is missing" end
     local settings = M.settings(opts, path)
-    local outputs = require "orrery.play.outputs"
-    local kind, why = outputs.check(opts.output)
-    if not kind then fail(("option '--output' %s"):format(why)) end
+    local views = require "orrery.play.views"
+    local view, why = views.named(opts.output)
+    if not view then fail(("option '--output' %s"):format(why)) end
     if settings.step then settings.confirm = M.confirmer(ask_person) end
     require "orrery"
     if opts["vault-passphrase-file"] then
         require("orrery.vault").passphrase_files(opts["vault-passphrase-file"])
     end
     if not settings.list then
-        settings.views = outputs.open(kind, {
-            report = opts.report, verbose = opts.verbose, diff = opts.diff, playbook = M.called(opts, path, args.rest(words, 2)),
-        })
+        settings.views = { views.open({ view, opts.report and "html" or nil }, {
+            report = opts.report, verbosity = opts.verbose, diff = opts.diff,
+            playbook = M.called(opts, path, arguments),
+        }) }
     end
     require("orrery.play.session").configure(settings)
-    local arguments = args.rest(words, 2)
     return run_script(path, arguments)
 end
 

@@ -3,7 +3,7 @@
 -- Where there are more hosts at work than lines, it is the steps they are at, with counts, and those that have
 -- been at theirs for the longest time.
 
-local fold = require "orrery.play.views.fold"
+local fold = require("orrery.play.inventory.fold").fold
 local text = require "orrery.play.views.text"
 local width = require "orrery.play.views.width"
 

@@ -5,8 +5,8 @@
 -- when each host that is at work in the play has done it, or is past it, or has ended; who makes the others wait
 -- does not hold up the log for longer than a moment.
 
+local fold = require("orrery.play.inventory.fold").fold
 local changes = require "orrery.play.views.changes"
-local fold = require "orrery.play.views.fold"
 local problem = require "orrery.play.views.problem"
 local recap = require "orrery.play.views.recap"
 local tally = require "orrery.play.views.tally"

@@ -1,6 +1,6 @@
 --- The end of a run for a person: counts per host, who failed of what, and how to go on.
 
-local fold = require "orrery.play.views.fold"
+local fold = require("orrery.play.inventory.fold").fold
 local problem = require "orrery.play.views.problem"
 local text = require "orrery.play.views.text"
 local width = require "orrery.play.views.width"
