@@ -258,6 +258,19 @@ describe("plays", function()
         end
     end)
 
+    it("say which step it is whose other host is not reached", function()
+        configure { open = function(name)
+            if name == "gone" then error("no way to it", 0) end
+            return { name = name }
+        end }
+        local r = play.play {
+            hosts = { "a" }, max_failures = 1,
+            run = function(h) h:step("x", { delegate_to = "gone" }) end,
+        }
+        assert.are.same({ { "failed" }, { "failed" } }, { said("step_end", "status"), said("host_end", "status") })
+        assert.matches("^x %(step 1%): .*no way to it", r.failed.a.message)
+    end)
+
     it("do not begin a step that notifies what is not there", function()
         configure {}
         local ran = false
