@@ -22,6 +22,7 @@ return resource.define {
             doc = "systemd: read changed unit files again; by default where this service's have changed",
         },
         scope = { enum = { "system", "user" }, default = "system", doc = "systemd: of the machine, or of this user" },
+        settle = { type = "duration", default = 0, doc = "after a start: it must still run when this time is over" },
         manager = { enum = { "auto", "systemd", "openrc", "sysv" }, default = "auto", doc = "who manages services" },
         pattern = {
             type = "string",

@@ -1,12 +1,14 @@
 --- What the resource service does, whoever manages services.
 --
 -- A manager is a module with
+--     patience              seconds in which a service that was started shows
 --     look(o, env)          what there is: { exists, running, enabled, masked, stale, pid }; nil in a field: not known
 --     act(o, env, verb)     "start", "stop", "restart", "reload", "enable", "disable", and of the `verbs` it has:
 --                           "mask", "unmask", "daemon-reload"; raises
 --     explain(o, env)       why it does not run, in a line or two; may be missing
 
 local resource = require "orrery.play.resource"
+local sched = require "orrery.sched"
 local tool = require "orrery.play.system.tool"
 
 local M = {}
@@ -114,9 +116,24 @@ end
 
 local MUST_RUN = { start = true, restart = true }
 
--- Some managers are content with having tried.
+local PAUSE = 0.1 -- seconds between two looks at a service that was started
+
+-- Does what it is, running or not, end within a time? What counts is how long we have slept: on a machine that is
+-- busy, or stood still, the service had no more time than we.
+local function ends_within(seconds, o, env, manager, running)
+    local left = seconds
+    while (manager.look(o, env).running ~= false) == running do
+        if left <= 0 then return false end
+        sched.sleep(math.min(PAUSE, left))
+        left = left - PAUSE
+    end
+    return true
+end
+
+-- Some managers are content with having tried; some services take a moment to show, and some end soon.
 local function check_running(o, env, manager)
-    if manager.look(o, env).running ~= false then return end
+    local shows = ends_within(manager.patience, o, env, manager, false)
+    if shows and not ends_within(o.settle, o, env, manager, true) then return end
     local why = manager.explain and manager.explain(o, env)
     resource.fail(("%s was started, and does not run%s"):format(o.name, why and ": " .. why or ""))
 end

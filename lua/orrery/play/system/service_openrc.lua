@@ -3,7 +3,7 @@
 local resource = require "orrery.play.resource"
 local tool = require "orrery.play.system.tool"
 
-local M = { verbs = {} }
+local M = { patience = 5, verbs = {} }
 
 ---@param o table
 ---@param env orrery.play.Env

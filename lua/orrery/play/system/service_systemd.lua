@@ -3,7 +3,7 @@
 local resource = require "orrery.play.resource"
 local tool = require "orrery.play.system.tool"
 
-local M = { verbs = { mask = true, unmask = true, ["daemon-reload"] = true } }
+local M = { patience = 0, verbs = { mask = true, unmask = true, ["daemon-reload"] = true } }
 
 local PROPERTIES = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,MainPID,Type,Result"
 

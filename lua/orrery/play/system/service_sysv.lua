@@ -3,7 +3,7 @@
 local resource = require "orrery.play.resource"
 local tool = require "orrery.play.system.tool"
 
-local M = { verbs = {} }
+local M = { patience = 5, verbs = {} }
 
 local LEVELS = { "2", "3", "4", "5" }
 local PATIENCE = 300 -- seconds; a daemon that keeps its output open would hold us up for ever
