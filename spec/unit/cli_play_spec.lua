@@ -34,9 +34,12 @@ describe("the command line of orrery play", function()
     end)
 
     it("is said again where there is something to go on with", function()
-        assert.are.equal("site.lua --inventory a.ini --inventory 'b c' --user deploy --no-cache", cli.called({
-            inventory = { "a.ini", "b c" }, user = "deploy", ["no-cache"] = true, var = { "password=x" }, check = true,
-        }, "site.lua"))
+        local called = "site.lua --inventory a.ini --inventory 'b c' --user deploy --no-cache --tags db "
+            .. "--var password=... --var n:=... -- ..."
+        assert.are.equal(called, cli.called({
+            inventory = { "a.ini", "b c" }, user = "deploy", ["no-cache"] = true, check = true, tags = { "db" },
+            var = { "password=x=y", "n:=1" },
+        }, "site.lua", { "secret" }))
     end)
 
     it("refuses what excludes each other", function()

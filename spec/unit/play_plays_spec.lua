@@ -243,6 +243,45 @@ describe("plays", function()
         assert.are.same({ "restart" }, ran)
     end)
 
+    it("say when no step has a tag that is asked for", function()
+        for tag, warnings in pairs { db = 0, dbb = 1 } do
+            events = {}
+            configure { tags = { tag } }
+            play.play { hosts = { "a" }, run = function(h) h:step("x", { tags = { "db" } }) end }
+            assert.are.equal(0, play.finish())
+            local said_so = 0
+            for _, e in ipairs(events) do
+                if e.text == "no step has run: none has the tag 'dbb'" then said_so = said_so + 1 end
+            end
+            assert.are.equal(warnings, said_so)
+            session.reset()
+        end
+    end)
+
+    it("say which step it is whose other host is not reached", function()
+        configure { open = function(name)
+            if name == "gone" then error("no way to it", 0) end
+            return { name = name }
+        end }
+        local r = play.play {
+            hosts = { "a" }, max_failures = 1,
+            run = function(h) h:step("x", { delegate_to = "gone" }) end,
+        }
+        assert.are.same({ { "failed" }, { "failed" } }, { said("step_end", "status"), said("host_end", "status") })
+        assert.matches("^x %(step 1%): .*no way to it", r.failed.a.message)
+    end)
+
+    it("do not begin a step that notifies what is not there", function()
+        configure {}
+        local ran = false
+        local r = play.play {
+            hosts = { "a" }, max_failures = 1,
+            run = function(h) h:step("x", { notify = { "nobody" } }, function() ran = true end) end,
+        }
+        assert.is_false(ran)
+        assert.are.equal("the play has no handler 'nobody'", r.failed.a.message)
+    end)
+
     it("start where they are told to", function()
         configure { start_at = "2:y" }
         local ran = {}

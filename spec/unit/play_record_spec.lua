@@ -143,9 +143,9 @@ describe("a record", function()
         assert.are.same({ play = 1 }, record.read(r.path):point "a")
     end)
 
-    it("of a check, or with another inventory, is not the last one", function()
+    it("of another inventory is not the last one", function()
         local _, warn = warnings()
-        local runs = { { inventory = "prod" }, { check = true, inventory = "prod" }, { inventory = "test" } }
+        local runs = { { inventory = "prod" }, { inventory = "test" } }
         for _, fields in ipairs(runs) do
             local r = record.open(dir, warn)
             r:event(begin(fields))

@@ -115,6 +115,39 @@ describe("the plain view", function()
         has(text(), "a2, 0.2 s")
     end)
 
+    it("shows a failure soon, and what came before it first, though nothing else happens", function()
+        local now, timers = 100, {}
+        local v, text = view {
+            clock = function() return now end,
+            after = function(seconds, fn)
+                timers[#timers + 1] = { seconds = seconds, fn = fn, cancel = function() end }
+                return timers[#timers]
+            end,
+        }
+        begun(v, { "a1", "a2" })
+        v:event(step("a1", "1", "first", "ok"))
+        v:event { event = "step_start", play = 1, host = "a2", step = "1", name = "first" }
+        assert.are.equal(5, timers[1].seconds)
+        v:event { event = "host_end", play = 1, host = "a1", status = "failed", error = { message = "slip" } }
+        assert.are.equal(1, timers[2].seconds)
+        now = 101
+        timers[2].fn()
+        local first, slip = text():find("ok        first", 1, true), text():find("slip", 1, true)
+        assert.is_true(first < slip)
+        v:event(step("a2", "1", "first", "failed", { error = { message = "no" } }))
+        v:finish()
+    end)
+
+    it("does not blame a step for what was raised after it", function()
+        local v, text = view()
+        begun(v, { "web1" })
+        v:event(step("web1", "1", "caught", "failed", { error = { message = "no room" } }))
+        v:event { event = "host_end", play = 1, host = "web1", status = "failed", error = { message = "given up" } }
+        v:finish()
+        has(text(), "failed    (between steps)")
+        has(text(), "failed    web1\n          given up\n")
+    end)
+
     it("shows diffs when they are wanted, once for all hosts", function()
         local events = play_events.make { hosts = 3 }
         has_not(shown(events), "worker_processes")
@@ -222,7 +255,9 @@ describe("the recap", function()
         local text = shown(events):match "recap.*"
         has(text, "cannot ")
         has(text, "(deploy.lua:")
-        has(text, "go on with: orrery play 'my deploy.lua' --failed\n")
+        has(text, "go on with: orrery play --failed 'my deploy.lua'\n")
+        events[1].recorded = false
+        has_not(shown(events), "go on with")
         has_not(shown(play_events.make { hosts = 3 }), "go on with")
     end)
 

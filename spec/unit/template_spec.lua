@@ -139,7 +139,7 @@ describe("a template that is wrong", function()
     it("keeps errors that have a meaning", function()
         local Error = require "orrery.error"
         local err = fails("\n<%= f() %>", { f = function() Error.raise { code = "timeout", message = "late" } end })
-        assert.are.equal("timeout", err.code)
+        assert.are.same({ "timeout", "t.tmpl:2", "t.tmpl:2: late" }, { err.code, err.at, err.message })
     end)
 
     it("says what is written as nothing", function()

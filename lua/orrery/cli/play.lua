@@ -117,22 +117,28 @@ local function quoted(word)
     return word:find "^[%w_%-%./:=,@%%+%[%]]+$" and word or ("'%s'"):format(word:gsub("'", "'\\''"))
 end
 
--- Which options say where the hosts are, and so belong to a command that goes on with this run.
-local PLACES = { "inventory", "user", "port", "ssh-config", "identity", "known-hosts", "jump", "no-cache" }
+-- Which options a command needs, too, that goes on with this run.
+local KEPT = {
+    "inventory", "user", "port", "ssh-config", "identity", "known-hosts", "jump", "no-cache", "tags", "skip-tags",
+    "vault-passphrase-file",
+}
 
---- How this playbook is called, for advice. Variables are not in it, as they may be secret.
+--- How this playbook is called, for advice. What may be secret is not in it: values of variables, and arguments.
 ---@param opts table
 ---@param path string
----@return string "site.lua --inventory hosts.ini"
-function M.called(opts, path)
+---@param arguments? string[]
+---@return string "site.lua --inventory hosts.ini --var version=..."
+function M.called(opts, path, arguments)
     local words = { quoted(path) }
-    for _, name in ipairs(PLACES) do
+    for _, name in ipairs(KEPT) do
         local value = opts[name]
         for _, each in ipairs(type(value) == "table" and value or { value }) do
             words[#words + 1] = "--" .. name
             if each ~= true then words[#words + 1] = quoted(tostring(each)) end
         end
     end
+    for _, text in ipairs(opts.var or {}) do words[#words + 1] = "--var " .. text:match "^[^=]*=" .. "..." end
+    if arguments and #arguments > 0 then words[#words + 1] = "-- ..." end
     return table.concat(words, " ")
 end
 
@@ -212,24 +218,24 @@ end
 ---@param words string[] the playbook, and its arguments
 ---@return integer status
 function M.main(opts, words)
-    local path = words[1]
+    local path, arguments = words[1], args.rest(words, 2)
     if not path then fail "a playbook is missing" end
     local settings = M.settings(opts, path)
-    local outputs = require "orrery.play.outputs"
-    local kind, why = outputs.check(opts.output)
-    if not kind then fail(("option '--output' %s"):format(why)) end
+    local views = require "orrery.play.views"
+    local view, why = views.named(opts.output)
+    if not view then fail(("option '--output' %s"):format(why)) end
     if settings.step then settings.confirm = M.confirmer(ask_person) end
     require "orrery"
     if opts["vault-passphrase-file"] then
         require("orrery.vault").passphrase_files(opts["vault-passphrase-file"])
     end
     if not settings.list then
-        settings.views = outputs.open(kind, {
-            report = opts.report, verbose = opts.verbose, diff = opts.diff, playbook = M.called(opts, path),
-        })
+        settings.views = { views.open({ view, opts.report and "html" or nil }, {
+            report = opts.report, verbosity = opts.verbose, diff = opts.diff,
+            playbook = M.called(opts, path, arguments),
+        }) }
     end
     require("orrery.play.session").configure(settings)
-    local arguments = args.rest(words, 2)
     return run_script(path, arguments)
 end
 

@@ -1,6 +1,7 @@
 --- Decides about the steps of one host in a play: whether (tags, where to start), where (delegate_to, as), and how
 --- often (run_once).
 
+local Error = require "orrery.error"
 local tags = require "orrery.play.tags"
 
 local M = {}
@@ -79,17 +80,18 @@ end
 
 local WHY = { start = "before the step to start at", tags = "its tags were not asked for", step = "not confirmed" }
 
-local function tell_skipped(self, info, why)
-    local event = {
+-- A step that was never begun.
+local function tell(self, info, how)
+    self.play:emit {
         event = "step_start", host = self.name, step = info.id, name = info.title, resource = info.resource,
         at = info.at, handler = self.in_handler or nil,
     }
-    self.play:emit(event)
-    self.play:emit {
-        event = "step_end", host = self.name, step = info.id, name = info.title, resource = info.resource,
-        status = "skipped", seconds = 0, message = why,
-    }
+    how.event, how.host, how.step, how.name = "step_end", self.name, info.id, info.title
+    how.resource, how.seconds = info.resource, 0
+    self.play:emit(how)
 end
+
+local function tell_skipped(self, info, why) tell(self, info, { status = "skipped", message = why }) end
 
 local function skipped(info, why)
     return {
@@ -119,6 +121,20 @@ local function elsewhere(self, h, modifiers)
     return ctx or h.ctx
 end
 
+local PASSED_ON = { interrupted = true, cancelled = true }
+
+-- That host, or that user, cannot be reached. It is a failure of the step's, also where this host is well.
+local function nowhere(self, info, err)
+    if PASSED_ON[err.code] then error(err, 0) end
+    local unreachable = not info.modifiers.delegate_to and err.unreachable or nil
+    local failure = Error.new {
+        code = err.code, at = info.at, step = info.id, name = info.title, resource = info.resource, cause = err.cause,
+        message = ("%s (step %s): %s"):format(info.title, info.id, err.message), unreachable = unreachable,
+    }
+    tell(self, info, { status = "failed", error = { code = failure.code, message = failure.message, at = info.at } })
+    error(failure, 0)
+end
+
 local function unpack_results(h, before, ok, ...)
     h.ctx = before
     if not ok then error((...), 0) end
@@ -127,7 +143,8 @@ end
 
 -- The host's context is another one meanwhile.
 local function perform_there(self, h, info, perform)
-    local ctx = elsewhere(self, h, info.modifiers)
+    local found, ctx = pcall(elsewhere, self, h, info.modifiers)
+    if not found then nowhere(self, info, Error.from(ctx)) end
     if ctx == h.ctx then return perform() end
     local before = h.ctx
     h.ctx = ctx
@@ -151,6 +168,7 @@ end
 ---@param perform fun(): any
 ---@return any ... what it returns; a result that is `skipped` where it does not run
 function Conductor:step(h, info, perform)
+    self.play.handlers:require(info.modifiers.notify)
     local step = self:info(h, info)
     local why = self.gate:skips(step, info.how)
     if why then
@@ -170,6 +188,7 @@ end
 function Conductor:list(h, infos, steps)
     local marked = false
     for i, info in ipairs(infos) do
+        self.play.handlers:require(info.modifiers.notify)
         local step = self:info(h, info)
         local why = self.gate:skips(step)
         steps[i].skip = why and WHY[why] or nil

@@ -74,20 +74,28 @@ function Pending:remove(name)
     end
 end
 
+--- Makes sure that there are handlers of these names.
+---@param names? string[]
+---Raises "argument".
+function Handlers:require(names)
+    for _, name in ipairs(names or {}) do
+        if not self.by_name[name] then
+            local near = type(name) == "string" and #name <= 64 and options.nearest(name, self.names)
+            local hint = near and ("; did you mean '%s'?"):format(near) or ""
+            Error.raise {
+                code = "argument", at = Error.at(),
+                message = ("the play has no handler '%s'%s"):format(tostring(name), hint),
+            }
+        end
+    end
+end
+
 --- Notes that a handler is to run.
 ---@param name string
 ---@return boolean new
 ---Raises "argument" where the play has none of that name.
 function Pending:notify(name)
-    local handlers = self.handlers
-    if not handlers.by_name[name] then
-        local near = type(name) == "string" and #name <= 64 and options.nearest(name, handlers.names)
-        local hint = near and ("; did you mean '%s'?"):format(near) or ""
-        Error.raise {
-            code = "argument", at = Error.at(),
-            message = ("the play has no handler '%s'%s"):format(tostring(name), hint),
-        }
-    end
+    self.handlers:require { name }
     if self:has(name) then return false end
     table.insert(self.list, name)
     return true

@@ -101,7 +101,7 @@ function M.read(path)
     return found.lines > 0 and found or nil
 end
 
---- The last run of a playbook with the same inventory that was no check.
+--- The last run of a playbook with the same inventory.
 ---@param dir string of the playbook
 ---@param inventory? string
 ---@return orrery.play.History? history, string? path
@@ -112,7 +112,7 @@ function M.last(dir, inventory)
         local path = dir .. "/" .. names[i]
         local found = M.read(path)
         local head = found and found.head
-        if head and head.version == 1 and not head.check and (head.inventory or "") == (inventory or "") then
+        if head and head.version == 1 and (head.inventory or "") == (inventory or "") then
             return found, path
         end
     end

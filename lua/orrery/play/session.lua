@@ -178,11 +178,11 @@ local function open_record(self)
     local dir = base and base .. "/" .. record.id(path)
     if dir then self.history = record.last(dir, self.inventory:id()) end
     if settings.failed then check_left(self.history) end
-    if settings.list or settings.record == false or not path then return end
+    if settings.list or settings.check or settings.record == false or not path then return end
     self.record = record.open(dir, function(text) self.warnings[#self.warnings + 1] = text end)
     self:note {
-        event = "begin", version = 1, playbook = path, inventory = self.inventory:id(), check = settings.check,
-        failed = settings.failed, before = self.history and self.history:left() or {},
+        event = "begin", version = 1, playbook = path, inventory = self.inventory:id(), failed = settings.failed,
+        before = self.history and self.history:left() or {},
     }
 end
 
@@ -196,7 +196,7 @@ end
 
 local function views_of(settings)
     if settings.views or settings.list then return settings.views or {} end
-    return require("orrery.play.outputs").open("plain", { diff = settings.diff })
+    return { require("orrery.play.views").open("plain", { diff = settings.diff }) }
 end
 
 local function preload_once(self)
@@ -226,7 +226,10 @@ function Session:begin()
     if self.begun or self.settings.list then return end
     self.begun = core.now()
     local settings = self.settings
-    self:emit { event = "run_start", playbook = settings.playbook, check = settings.check, diff = settings.diff }
+    self:emit {
+        event = "run_start", playbook = settings.playbook, check = settings.check, diff = settings.diff,
+        recorded = self.record.path ~= nil,
+    }
     for _, text in ipairs(self.warnings) do self:warn(text) end
     self.warnings = {}
     if not settings.failed then return end
@@ -272,6 +275,18 @@ local function missed_start(self)
     return Error.new { code = "argument", message = ("there is no step '%s' to start at"):format(start) }
 end
 
+-- A slip in --tags must not look as if all had been done.
+local function warn_of_tags(self)
+    local wanted = self.settings.tags
+    if not wanted or not next(self.tally.hosts) then return end
+    for _, count in pairs(self.tally.hosts) do
+        for status, n in pairs(count) do
+            if status ~= "skipped" and n > 0 then return end
+        end
+    end
+    self:warn(("no step has run: none has the tag '%s'"):format(table.concat(wanted, "' or '")))
+end
+
 --- The run is over: the views and the record are told, connections are closed. The second time does nothing.
 ---@param err? any what the script raised
 ---@return integer status
@@ -281,6 +296,8 @@ function Session:finish(err)
     if missed then
         err = missed
         self:warn(missed.message)
+    elseif err == nil then
+        warn_of_tags(self)
     end
     self.finished, self.final = true, self:status(err)
     if self.begun then

@@ -339,12 +339,25 @@ function Render:write_value(number, value)
     fail(self.template.name, of.line, ("'%s' is %s"):format(of.text, what))
 end
 
--- An error that has a meaning for the caller keeps it.
+-- Errors that say where in a template they come from.
+---@type table<orrery.Error, true>
+local located = setmetatable({}, { __mode = "k" })
+
+local PASSED_ON = { cancelled = true, interrupted = true }
+
+-- An error that has a meaning for the caller keeps its code.
+local function place(err, at)
+    if err.code == "template" or located[err] or PASSED_ON[err.code] then return err end
+    located[err] = true
+    err.message, err.at = ("%s: %s"):format(at, tostring(err.message)), at
+    return err
+end
+
 local function locate(template)
     return function(x)
-        if Error.is(x) and x.code ~= "lua" then return x end
-        local line, err = current_line(template), Error.handler(x)
-        local at = ("%s:%d"):format(template.name, line)
+        local at = ("%s:%d"):format(template.name, current_line(template))
+        if Error.is(x) and x.code ~= "lua" then return place(x, at) end
+        local err = Error.handler(x)
         local text = tostring(err.message)
         local own = text:match "^[^\n]-:%d+: (.*)$"
         if own and text:sub(1, #at + 1) == at .. ":" then text = own end
@@ -394,7 +407,7 @@ function Render:included(name, more)
         return render(M.compile(text, full or name), scopes, self.include, self.depth + 1)
     end)
     if ok then return result end
-    if Error.is(result) and result.code == "template" then
+    if Error.is(result) and (result.code == "template" or located[result]) then
         result.message = ("%s\n  included at %s"):format(result.message, here)
     end
     error(result, 0)

@@ -35,6 +35,18 @@ local M = {}
 --- Those that there are.
 M.NAMES = { "auto", "plain", "live", "json", "junit", "html" }
 
+--- Which of them the command line means.
+---@param name? string nil: live on a terminal, plain elsewhere
+---@return string? name
+---@return string? why not
+function M.named(name)
+    if name == nil then return "auto" end
+    for _, known in ipairs(M.NAMES) do
+        if known == name and known ~= "html" then return known end
+    end
+    return nil, ("must be plain, live, json or junit, not '%s'"):format(name)
+end
+
 local KNOWN = {}
 for _, name in ipairs(M.NAMES) do KNOWN[name] = true end
 
@@ -51,6 +63,7 @@ local function prepared(settings)
         own.write = function(said) settings.stream:write(said) end
     end
     own.clock = settings.clock or require("orrery.sched").now
+    if settings.after == nil and not settings.clock then own.after = require("orrery.sched").after end
     if settings.colour == nil then own.colour = text.wants_colour(own.terminal or false) end
     return own
 end

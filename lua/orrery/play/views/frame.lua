@@ -3,7 +3,7 @@
 -- Where there are more hosts at work than lines, it is the steps they are at, with counts, and those that have
 -- been at theirs for the longest time.
 
-local fold = require "orrery.play.views.fold"
+local fold = require("orrery.play.inventory.fold").fold
 local text = require "orrery.play.views.text"
 local width = require "orrery.play.views.width"
 
@@ -170,7 +170,7 @@ local function columns_of(hosts, tally, opts)
     names = math.min(names, NAME, math.max(6, math.floor(room * 0.4)))
     local rest = room - names
     local most = opts.columns >= 60 and math.floor(rest * 0.55) or rest - 6
-    return names, math.max(8, math.min(tally.widest, STEP, most))
+    return names, math.max(8, math.min(math.max(tally.widest, #BETWEEN), STEP, most))
 end
 
 local function add_hosts(lines, hosts, tally, opts)
@@ -236,7 +236,7 @@ end
 local function add_folded(lines, hosts, tally, opts, room)
     local groups = by_step(hosts)
     local most = math.max(1, math.min(#groups, math.floor(room * 0.55)))
-    local steps = math.max(8, math.min(tally.widest, STEP, math.floor((opts.columns - 10) * 0.6)))
+    local steps = math.max(8, math.min(math.max(tally.widest, #BETWEEN), STEP, math.floor((opts.columns - 10) * 0.6)))
     for i = 1, most do
         local group = groups[i]
         if i == most and #groups > most then

@@ -54,7 +54,7 @@ function M.new(settings)
         after = settings.after or sched.after, lines = {}, pending = {}, last = -math.huge,
     }, Live)
     self.plain = plain.new(setmetatable({
-        write = function(said) self:add(said) end, clock = clock,
+        write = function(said) self:add(said) end, clock = clock, after = false, -- drawing ticks
         columns = function() return (self.screen.size()) end,
     }, { __index = settings }))
     if settings.capture ~= false then self:capture(settings.files or { io.stdout, io.stderr }) end

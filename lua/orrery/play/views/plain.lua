@@ -5,8 +5,8 @@
 -- when each host that is at work in the play has done it, or is past it, or has ended; who makes the others wait
 -- does not hold up the log for longer than a moment.
 
+local fold = require("orrery.play.inventory.fold").fold
 local changes = require "orrery.play.views.changes"
-local fold = require "orrery.play.views.fold"
 local problem = require "orrery.play.views.problem"
 local recap = require "orrery.play.views.recap"
 local tally = require "orrery.play.views.tally"
@@ -16,6 +16,7 @@ local width = require "orrery.play.views.width"
 local M = {}
 
 local PATIENCE = 5          -- seconds
+local HASTE = 1             -- when something has failed
 local TAIL = 10             -- last lines of a command that are shown when its step fails
 local MARGIN = (" "):rep(10)
 local NAME = 44             -- columns of steps' names, after which hosts begin
@@ -37,7 +38,7 @@ local NAME = 44             -- columns of steps' names, after which hosts begin
 ---@field through table<string, true>
 ---@field buckets orrery.play.views.Bucket[]
 ---@field by_key table<string, orrery.play.views.Bucket>
----@field since? number of the first result that is not shown
+---@field due? number when the results that there are get shown, whoever is still missing
 
 ---@class orrery.play.views.Plain
 ---@field write fun(text: string)
@@ -50,6 +51,9 @@ local NAME = 44             -- columns of steps' names, after which hosts begin
 ---@field by_key table<string, orrery.play.views.Group>
 ---@field active table<string, any> the step that a host at work is at
 ---@field tails table<string, string[]>
+---@field after? fun(seconds: number, fn: fun()): { cancel: fun(self: any) }
+---@field timer? { cancel: fun(self: any) } of what is due next
+---@field timer_due? number
 local Plain = {}
 Plain.__index = Plain
 
@@ -60,6 +64,7 @@ function M.new(settings)
         write = settings.write, paint = text.painter(settings.colour), verbosity = settings.verbosity or 0,
         diff = settings.diff, columns = settings.columns or function() end, playbook = settings.playbook,
         tally = tally.new(settings.clock), groups = {}, by_key = {}, active = {}, tails = {},
+        after = settings.after,
     }, Plain)
 end
 
@@ -97,7 +102,8 @@ function Plain:add(group, e, key, tail, shown)
     if not bucket then
         bucket = { event = e, names = {}, least = seconds, most = seconds, tail = tail, shown = shown }
         group.by_key[key], group.buckets[#group.buckets + 1] = bucket, bucket
-        group.since = group.since or self.tally.now
+        local due = self.tally.now + (text.IS_FAILURE[e.status] and HASTE or PATIENCE)
+        group.due = math.min(group.due or due, due)
     end
     if e.host then table.insert(bucket.names, e.host) end
     bucket.least, bucket.most = math.min(bucket.least, seconds), math.max(bucket.most, seconds)
@@ -107,7 +113,7 @@ end
 ---@private
 function Plain:show(group)
     local buckets = group.buckets
-    group.buckets, group.by_key, group.since = {}, {}, nil
+    group.buckets, group.by_key, group.due = {}, {}, nil
     for i, bucket in ipairs(buckets) do bucket.order = i end
     table.sort(buckets, function(a, b)
         local x, y = text.RANK[a.event.status] or 0, text.RANK[b.event.status] or 0
@@ -134,13 +140,31 @@ function Plain:settle(all)
     self.groups = kept
 end
 
---- Shows what has waited too long for others. For whoever knows the time between events.
+--- Shows what has waited too long for others, and what came before it. For whoever knows the time between events.
 ---@param now? number of the clock that there is
 function Plain:tick(now)
     now = now or self.tally.now
-    for _, group in ipairs(self.groups) do
-        if group.since and now - group.since >= PATIENCE then self:show(group) end
+    local last = 0
+    for i, group in ipairs(self.groups) do
+        if group.due and now >= group.due then last = i end
     end
+    for i = 1, last do self:show(self.groups[i]) end
+    self:wait(now)
+end
+
+-- Nothing else needs to happen for that which is due to be shown.
+---@private
+function Plain:wait(now)
+    if not self.after then return end
+    local due = math.huge
+    for _, group in ipairs(self.groups) do due = math.min(due, group.due or math.huge) end
+    if self.timer and self.timer_due <= due or due == math.huge then return end
+    if self.timer then self.timer:cancel() end
+    self.timer_due = due
+    self.timer = self.after(math.max(0, due - now), function()
+        self.timer = nil
+        self:tick(due)
+    end)
 end
 
 -- Lines -------------------------------------------------------------------------------------------
@@ -249,6 +273,7 @@ function on.host_start(self, e)
 end
 
 function on.host_end(self, e)
+    local at = self.active[e.host] or "0"
     for _, group in ipairs(self.groups) do
         if self.active[e.host] ~= nil then through(group, e.host) end
     end
@@ -261,7 +286,7 @@ function on.host_end(self, e)
             event = "host_end", status = e.status, host = e.host, play = e.play, error = e.error,
             name = last.name or "(between steps)",
         }
-        local group = self:group("host", shown, "0")
+        local group = self:group("host", shown, at)
         self:add(group, shown, text.key(e.status, problem.general(e.error, e.host)))
     end
     self:settle(next(self.active) == nil)
@@ -337,6 +362,7 @@ end
 --- Shows what is left, and the recap.
 function Plain:finish()
     self:settle(true)
+    if self.timer then self.timer:cancel() end
     if not self.tally.run and #self.tally.names == 0 then return end
     local opts = { paint = self.paint, columns = self.columns(), playbook = self.playbook }
     if self.begun then self:line "" end

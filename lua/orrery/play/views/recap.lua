@@ -1,6 +1,6 @@
 --- The end of a run for a person: counts per host, who failed of what, and how to go on.
 
-local fold = require "orrery.play.views.fold"
+local fold = require("orrery.play.inventory.fold").fold
 local problem = require "orrery.play.views.problem"
 local text = require "orrery.play.views.text"
 local width = require "orrery.play.views.width"
@@ -189,11 +189,11 @@ function M.lines(tally, opts)
     if #tally:failed() > 0 then
         lines[#lines + 1] = ""
         add_failures(lines, tally, opts)
-        local named = tally.run and tally.run.playbook
-        local playbook = opts.playbook or named and quote(text.flat(named))
-        if playbook then
+        local run = tally.run or {}
+        local playbook = opts.playbook or run.playbook and quote(text.flat(run.playbook))
+        if playbook and run.recorded ~= false then
             lines[#lines + 1] = ""
-            lines[#lines + 1] = ("go on with: orrery play %s --failed"):format(text.flat(playbook))
+            lines[#lines + 1] = ("go on with: orrery play --failed %s"):format(text.flat(playbook))
         end
     end
     return lines

@@ -81,6 +81,12 @@ function M.is_same(failure, e)
     return inner and problem.message(failure.error) == problem.message(e.error)
 end
 
+-- Whether a host ended because of this step, and not of something after it that is none.
+local function is_cause(failure, e)
+    if not failure or e.status ~= "failed" or type(e.error) ~= "table" then return true end
+    return e.error.step == failure.step or problem.message(e.error) == problem.message(failure.error)
+end
+
 local function find(host, step)
     for i = #host.running, 1, -1 do
         if host.running[i].step == step then return host.running[i], i end
@@ -113,6 +119,7 @@ end
 function on.host_end(self, e)
     local host, play = self:host(e.host), self.plays[e.play]
     if host.state ~= "ended" and play then play.left = play.left - 1 end
+    if not is_cause(host.failure, e) then host.failure = nil end
     local failure = host.failure or host.running[#host.running] or {}
     host.state, host.status, host.running = "ended", e.status, {}
     if e.status == "ok" then return end
