@@ -6,6 +6,9 @@ local frames = {}
 
 frames.HEADER = 32
 
+--- FRAME_VERSION, which this speaks unless it is told otherwise.
+frames.VERSION = 4
+
 --- Numbers of handles.
 frames.handle = {
     HELLO = 1, CONFIG = 2, PING = 3, PONG = 4, IDS = 6, ROUTE = 7, DEAD = 8, CREDIT = 9, THREAD = 10, ASK = 11,
@@ -53,7 +56,7 @@ function frames.str(text) return frames.u32(#text) .. text end
 function frames.make(f, payload)
     local u32 = frames.u32
     payload = payload or ""
-    return (f.magic or "Or") .. string.char(f.version or 3, f.flags or 0) .. u32(f.length or #payload)
+    return (f.magic or "Or") .. string.char(f.version or frames.VERSION, f.flags or 0) .. u32(f.length or #payload)
         .. u32(f.dst or 0) .. u32(f.src or 0) .. u32(f.auth or 0) .. u32(f.handle) .. u32(f.reply or 0)
         .. u32(f.seq or 0) .. payload
 end
@@ -74,7 +77,7 @@ end
 function frames.hello(version)
     local str, u32 = frames.str, frames.u32
     return frames.make({ handle = frames.handle.HELLO },
-        u32(version or 3) .. str "hostile" .. str "Linux" .. str "x86_64" .. u32(1) .. u32(0))
+        u32(version or frames.VERSION) .. str "hostile" .. str "Linux" .. str "x86_64" .. u32(1) .. u32(0))
 end
 
 return frames

@@ -43,7 +43,7 @@ local GREETINGS = {
     { "with a HELLO that ends early", frames.hello():sub(1, 4) .. u32(10) .. frames.hello():sub(9, 42),
         says = "HELLO: malformed" },
     { "with a HELLO that goes on", make({ handle = 1 }, frames.hello():sub(33) .. "more"), says = "HELLO" },
-    { "with lengths that lie", make({ handle = 1 }, u32(3) .. u32(2 ^ 32 - 1)), says = "HELLO" },
+    { "with lengths that lie", make({ handle = 1 }, u32(frames.VERSION) .. u32(2 ^ 32 - 1)), says = "HELLO" },
     { "with a call", make({ handle = handle.CALL, dst = CONTROLLER }, encode "os.exit"), says = "not HELLO" },
     { "with a route", make({ handle = handle.ROUTE }, u32(1) .. str "x" .. str "x"), says = "not HELLO" },
     { "with no frame at all", ("no frame"):rep(10), says = "malformed input" },
