@@ -3,6 +3,7 @@ local lab = require "spec.support.lab"
 local leak = require "spec.support.leak"
 local orrery = require "orrery"
 local facts = require "orrery.play.facts"
+local remote = require "spec.support.remote"
 
 orrery.stats()
 leak.guard()
@@ -70,6 +71,7 @@ describe("facts of hosts", function()
     end)
 
     it("are found with nothing but busybox", function()
+        if remote.sanitized then return pending "a sanitized agent cannot run where there are no libraries" end
         local ctx = orrery.ssh("foreign", { config = lab.ssh_config() })
         local known = facts.of(ctx)
         for _, group in ipairs(facts.names()) do assert.are.equal("table", type(known[group]), group) end
