@@ -14,6 +14,7 @@ local encode, to_above = hostile.encode, hostile.to_above
 local CONTROLLER = 1
 local MIB = 1024 -- in the unit of /proc/PID/status
 local WAIT = 60 -- seconds
+local SLOWEST = remote.sanitized and 30 or 5 -- seconds for a call, on a busy machine: it is held up, not for ever
 
 -- The process that has to deal with it.
 local function victim(tree) return tree.guard and tree.guard:info().pid or "self" end
@@ -61,7 +62,7 @@ local function calls_go_on(tree, pid, bytes)
         count, slowest = count + 1, math.max(slowest, orrery.now() - start)
     until task:done()
     task:get()
-    assert.is_true(slowest < 5, ("a call took %g s"):format(slowest))
+    assert.is_true(slowest < SLOWEST, ("a call took %g s"):format(slowest))
 end
 
 ---@class spec.Flood
