@@ -30,6 +30,29 @@ struct texts {
     struct mailbox *watcher; /* [t] a reference, or NULL */
 };
 
+/* A line of a message, as it may be shown. */
+struct line {
+    uint8_t stream;
+    const char *text;
+    size_t n;
+    char *owned; /* the text, where secrets were taken out of it; the caller frees it */
+};
+
+static bool
+next_line(struct unpack *u, struct line *line)
+{
+    if (u->bad || unpack_left(u) == 0)
+        return false;
+    line->stream = unpack_u8(u);
+    line->text = unpack_bytes(u, &line->n);
+    if (u->bad)
+        return false;
+    line->owned = redact_text(line->text, line->n, &line->n);
+    if (line->owned)
+        line->text = line->owned;
+    return true;
+}
+
 /* ---- showing ---- */
 
 static void
@@ -37,25 +60,15 @@ show(const char *name, struct msg *m)
 {
     struct buf out = {0};
     struct unpack u;
+    struct line line;
 
     unpack_init(&u, msg_payload(m), m->h.length);
-    while (!u.bad && unpack_left(&u) > 0) {
-        uint8_t stream = unpack_u8(&u);
-        size_t n;
-        const char *line = unpack_bytes(&u, &n);
-
-        char *redacted;
-
-        if (u.bad)
-            break;
-        redacted = redact_text(line, n, &n);
-        if (redacted)
-            line = redacted;
-        if (stream >= TEXT_LOG)
-            log_pass(stream - TEXT_LOG, name, line, n);
+    while (next_line(&u, &line)) {
+        if (line.stream >= TEXT_LOG)
+            log_pass(line.stream - TEXT_LOG, name, line.text, line.n);
         else
-            buf_printf(&out, "[%s] %.*s\n", name, (int)n, line);
-        free(redacted);
+            buf_printf(&out, "[%s] %.*s\n", name, (int)line.n, line.text);
+        free(line.owned);
     }
     if (buf_len(&out) > 0)
         (void)fwrite(buf_head(&out), 1, buf_len(&out), stderr);
@@ -106,20 +119,13 @@ static void
 append_redacted(struct buf *b, struct msg *m)
 {
     struct unpack u;
+    struct line line;
 
     unpack_init(&u, msg_payload(m), m->h.length);
-    while (!u.bad && unpack_left(&u) > 0) {
-        uint8_t stream = unpack_u8(&u);
-        size_t n;
-        const char *line = unpack_bytes(&u, &n);
-        char *redacted;
-
-        if (u.bad)
-            break;
-        redacted = redact_text(line, n, &n);
-        pack_u8(b, stream);
-        pack_bytes(b, redacted ? redacted : line, n);
-        free(redacted);
+    while (next_line(&u, &line)) {
+        pack_u8(b, line.stream);
+        pack_bytes(b, line.text, line.n);
+        free(line.owned);
     }
 }
 
