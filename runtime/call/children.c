@@ -322,7 +322,7 @@ child_connected(struct loop_work *w)
     cs->connecting--;
     cs->booting++;
     c->booting = true;
-    connect_pace_done(&cs->pace, c->ran, c->delayed);
+    connect_pace_done(&cs->pace, &c->time);
     start_queued(cs); /* before the end of this one, which may be the last and the end of cs */
     c->connecting = false;
     if (c->cancelled) {
@@ -356,11 +356,12 @@ static void *
 connect_thread(void *arg)
 {
     struct child *c = arg;
+    uint64_t start = clock_ns();
 
     pthread_setname_np(pthread_self(), "orrery-connect");
     step_aside(c->request);
     c->transport = open_transport(c);
-    connect_pace_measure(&c->ran, &c->delayed);
+    connect_pace_measure(&c->time, start);
     loop_defer(c->owner->loop, &c->work);
     return NULL;
 }

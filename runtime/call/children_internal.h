@@ -40,7 +40,7 @@ struct child {
     struct loop_work work;       /* enters the loop: first when opened, then when connected */
     struct transport *transport; /* of the thread until it defers `work`, then [L] */
     struct err why;              /* the same */
-    uint64_t ran, delayed;       /* the same: what the thread's CPU time was */
+    struct connect_time time;    /* the same */
 
     struct stream *stream;   /* [L] */
     struct hello hello;      /* [L] once it was said */

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "connect_pace.h"
 
 static void
@@ -18,7 +19,8 @@ test_grows_where_threads_find_a_cpu(void **state)
     for (int i = 0; i < CONNECT_MOST; i++) {
         int before = p.limit;
 
-        connect_pace_done(&p, 1000000, 100000);
+        connect_pace_done(
+            &p, &(struct connect_time){.ran = 1000000, .delayed = 100000, .took = 5000000});
         assert_true(p.limit > before || p.limit == CONNECT_MOST);
     }
     assert_int_equal(p.limit, CONNECT_MOST);
@@ -27,11 +29,23 @@ test_grows_where_threads_find_a_cpu(void **state)
 static void
 test_shrinks_where_they_queue_for_one(void **state)
 {
+    const struct connect_time crowded = {.ran = 1000000, .delayed = 1500000, .took = 5000000};
     struct connect_pace p = {.limit = 100};
 
     for (int i = 0; i < CONNECT_MOST; i++)
-        connect_pace_done(&p, 1000000, 50000000);
+        connect_pace_done(&p, &crowded);
     assert_int_equal(p.limit, CONNECT_LEAST);
+}
+
+static void
+test_grows_where_hosts_are_far(void **state)
+{
+    const struct connect_time far = {.ran = 1000000, .delayed = 1500000, .took = 400000000};
+    struct connect_pace p;
+
+    connect_pace_init(&p);
+    connect_pace_done(&p, &far);
+    assert_true(p.limit > CONNECT_LEAST);
 }
 
 static void
@@ -48,15 +62,17 @@ test_grows_where_nobody_answers(void **state)
 static void
 test_measures_this_thread(void **state)
 {
-    uint64_t ran, delayed, later;
+    uint64_t start = clock_ns();
+    struct connect_time before, t;
 
-    connect_pace_measure(&ran, &delayed);
-    if (!ran)
+    connect_pace_measure(&before, start);
+    if (!before.ran)
         skip(); /* the kernel does not tell */
     for (volatile int i = 0; i < 50000000; i++)
         ;
-    connect_pace_measure(&later, &delayed);
-    assert_true(later > ran);
+    connect_pace_measure(&t, start);
+    assert_true(t.ran > before.ran);
+    assert_true(t.took > before.took);
 }
 
 int
@@ -65,6 +81,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grows_where_threads_find_a_cpu),
         cmocka_unit_test(test_shrinks_where_they_queue_for_one),
+        cmocka_unit_test(test_grows_where_hosts_are_far),
         cmocka_unit_test(test_grows_where_nobody_answers),
         cmocka_unit_test(test_measures_this_thread),
     };
