@@ -10,7 +10,7 @@
  * two CPUs: of 4, 1.5, 1, 0.9, 0.8 and 0.7 times as long, the first that keeps calls within 13 ms, at 1.15 times
  * the CPU floor; 0.7 takes 1.18). But where hosts are far, that is not what it waits for. */
 #define CROWDED(t) ((t)->delayed > (t)->ran / 5 * 4)
-#define FAR(t) ((t)->delayed < (t)->took / 32)
+#define FAR(t) ((t)->delayed < (t)->took / 64)
 #define STEP 2
 #define MORE 4 /* where hosts do not answer */
 
