@@ -1,5 +1,6 @@
 #include "file_internal.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,11 +81,20 @@ end_all(struct file_service *s)
     transfer_free_ended(s);
 }
 
+/* Woken, it must not push aside who runs: on few CPUs that is what it waits for, the other end's cipher, and both
+ * ended up on one CPU half of the time. Files came over SSH 1.13 times as fast by this on two (bench/run bulk). */
+static void
+work_in_batches(void)
+{
+    (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
+}
+
 static void *
 worker(void *arg)
 {
     struct file_service *s = arg;
     pthread_setname_np(pthread_self(), "orrery-file");
+    work_in_batches();
     while (take_jobs(s)) {
         if (!TAILQ_EMPTY(&s->retry) && clock_ms() >= s->retry_at)
             transfer_retry(s);
