@@ -110,7 +110,7 @@ describe("a script that listens", function()
 
     it("has its contexts listed", function()
         listen()
-        local code, stdout, stderr = attach(path)
+        local code, stdout, stderr = attach(path, "--list")
         assert.are.same({ 0, " 2  web1  local:web1\n 3  web2  local:web2\n", "" }, { code, stdout, stderr })
         assert.are.equal("socket", lfs.attributes(path, "mode"))
         assert.are.equal("rw-------", lfs.attributes(path, "permissions"))

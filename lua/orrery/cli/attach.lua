@@ -1,4 +1,4 @@
---- orrery attach: a script, or a look, in the tree of a program that runs.
+--- orrery attach: a prompt, or a script, in the tree of a program that runs.
 
 local args = require "orrery.cli.args"
 local run = require "orrery.cli.run"
@@ -8,7 +8,7 @@ local M = {}
 M.interruptible = true
 
 ---@type orrery.cli.Option[]
-M.options = { { name = "eval", short = "e", value = "text" }, { name = "stats" } }
+M.options = { { name = "eval", short = "e", value = "text" }, { name = "list" }, { name = "stats" } }
 
 local function show(contexts)
     local widths = { 2, 4 }
@@ -30,6 +30,9 @@ function M.main(opts, words, argv)
     if not path then args.fail("attach", "the path of a socket is missing") end
     local at = args.read(words, 2, M.options, opts, "attach") -- up to the script they are ours
     local script = words[at]
+    if not script and not opts.eval and not opts.list then
+        return require("orrery.cli.repl").prompt(opts, { contexts = require("orrery").attach(path) })
+    end
     return run.program(opts, function()
         local contexts = require("orrery").attach(path)
         if opts.eval then

@@ -16,7 +16,8 @@ Commands:
   inventory   show which hosts there are, in which groups, and what is known of
               them
   doc         say what a resource of playbooks does, and what options it has
-  attach      look into a script that runs with --listen, or run another in it
+  repl        a prompt: Lua on this machine, on one host, on a hundred at once
+  attach      the same in a script that runs with --listen; or another script
   ssh-check   connect to a host, and explain each step
   vault       make, show and change encrypted files for secrets
   version     versions, and where the agents are
@@ -215,11 +216,48 @@ Exit status:
   130  Ctrl-C, as a shell sees it
 ]],
 
+repl = [=[
+usage: orrery repl [OPTION...] [HOSTS...]
+
+  orrery repl                              Lua, here
+  orrery repl web1                         Lua, on web1
+  orrery repl -i prod/ '@web!web3'         on many at once; equal answers are one
+  echo 'return 1+1' | orrery repl          without a terminal: 2
+  orrery repl -e 'return jit.version' web1
+
+Reads Lua, runs it, shows what it gives: an expression as well as statements.
+Locals stay. What begins with ':' is a command, ':help' shows them; '!' runs a
+command of the shell. ':use HOSTS' makes hosts the place where inputs run, ':here'
+comes back. Tab completes, also what is on the host; Ctrl-C ends what runs, here
+and there, and not the prompt; Ctrl-D leaves.
+
+Hosts: expressions as in 'orrery help inventory'; "local" is a child process on
+this machine. -i, -l, -p, -F, --identity, -J, --known-hosts, --connect-timeout and
+--no-cache are as with 'orrery exec'.
+
+Options:
+  -i, --inventory SOURCE which hosts and groups there are, and how hosts are
+                         reached; repeatable. Without it: $ORRERY_INVENTORY
+  -e, --eval INPUT       run this instead of reading any; repeatable
+  --no-init              do not run ~/.config/orrery/init.lua first
+  --no-history           neither read nor write ~/.local/state/orrery/history
+  --stats                at the end, say on stderr what the runtime did here
+  -v, -vv, -vvv          log what happens: info, debug, trace
+  --log FILE             append the log to FILE
+
+Exit status, without a terminal or with -e:
+  0    all inputs went well
+  1    one did not, and ended it: its error is on stderr
+  64   a mistake on the command line
+With a terminal it is 0.
+]=],
+
 attach = [=[
 usage: orrery attach [OPTION...] PATH [SCRIPT [ARG...]]
 
   orrery run --listen ~/deploy.sock deploy.lua &
-  orrery attach ~/deploy.sock                      which contexts are there
+  orrery attach ~/deploy.sock                      a prompt among them
+  orrery attach ~/deploy.sock --list               which contexts are there
   orrery attach ~/deploy.sock look.lua web1        run a script among them
   orrery attach ~/deploy.sock -e 'print(#orrery.contexts())'
 
@@ -229,10 +267,12 @@ functions there, runs commands, moves files; it opens and closes none, and
 cannot call into the script itself. Its own end, whatever that is, harms
 nobody; the end of the script that it is attached to ends it with an error.
 
-Without SCRIPT it lists the contexts: id, name, route.
+Without SCRIPT it is the prompt of 'orrery repl', where ':hosts' shows the
+contexts, and ':use NAME' goes to one.
 
 Options:
   -e, --eval CODE  instead of SCRIPT: Lua, which has `orrery`
+  --list           list the contexts: id, name, route
   --stats          at the end, say on stderr what the runtime did here
   -v, -vv, -vvv    log what happens: info, debug, trace
   --log FILE       append the log to FILE, instead of writing it to stderr

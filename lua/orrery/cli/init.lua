@@ -27,11 +27,12 @@ local COMMANDS = {
     doc = "orrery.cli.doc",
     vault = "orrery.cli.vault",
     attach = "orrery.cli.attach",
+    repl = "orrery.cli.repl",
     ["ssh-check"] = "orrery.cli.ssh_check",
     version = "orrery.cli.version",
     help = false,
 }
-local NAMES = { "run", "play", "exec", "inventory", "doc", "vault", "attach", "ssh-check", "version", "help" }
+local NAMES = { "run", "play", "exec", "inventory", "doc", "vault", "repl", "attach", "ssh-check", "version", "help" }
 
 ---@type orrery.cli.Option[] may stand before and after the name of a subcommand
 local COMMON = {

@@ -1,0 +1,484 @@
+--- The prompt of `orrery repl`: reads inputs, runs them here or on hosts, shows what came of it.
+--
+-- What an input means is session.lua's, in whatever context it runs; where it runs is targets.lua's; the terminal
+-- is terminal.lua's; what begins with a colon is in commands.lua.
+
+local core = require "orrery.core"
+local Error = require "orrery.error"
+local interrupt = require "orrery.interrupt"
+local output = require "orrery.cli.output"
+local running = require "orrery.repl.running"
+local sched = require "orrery.sched"
+local session = require "orrery.repl.session"
+local Targets = require "orrery.repl.targets"
+
+local M = {}
+
+local EVAL = "orrery.repl.session.eval"
+local OK, FAILED = 0, 1
+local COMPLETION = 0.5 -- seconds that a Tab may wait for a host
+
+--- What each context has from the start.
+local PRELUDE = 'local orrery = require "orrery"'
+local PRELUDE_HERE = PRELUDE .. ' local inventory, hosts = require("orrery.repl").given()'
+
+---@class orrery.repl.Repl
+---@field id string names the session in all contexts
+---@field targets orrery.repl.Targets
+---@field settings orrery.repl.Settings
+---@field transcript orrery.repl.Transcript
+---@field terminal? orrery.repl.Terminal nil without one
+---@field inventory? orrery.Inventory
+---@field interactive boolean
+---@field colour boolean
+---@field status integer
+---@field private over boolean
+---@field private busy boolean an input runs
+local Repl = {}
+Repl.__index = Repl
+
+---@type orrery.repl.Repl? the only one of this process
+local current
+
+-- Contexts by name, opened when they are first asked for.
+local function hosts_of(targets)
+    return setmetatable({}, {
+        __index = function(_, name) return targets:context(tostring(name)) end,
+        __tostring = function() return ("hosts (%d)"):format(#targets.order) end,
+    })
+end
+
+--- What the locals `inventory` and `hosts` of a prompt are.
+---@return orrery.Inventory?, table<string, orrery.Context>
+function M.given()
+    return current.inventory, hosts_of(current.targets)
+end
+
+--- The prompt of this process, for ~/.config/orrery/init.lua.
+---@return orrery.repl.Repl?
+function M.current() return current end
+
+-- Showing ---------------------------------------------------------------------------------------------
+
+local RED, DIM = "31", "2"
+
+local function paint(self, colour, text)
+    return self.colour and ("\27[%sm%s\27[0m"):format(colour, text) or text
+end
+
+--- Writes lines to the person.
+---@param text string
+function Repl:print(text)
+    if text == "" then return end
+    if text:sub(-1) ~= "\n" then text = text .. "\n" end
+    if self.terminal and not self.busy then return self.terminal:above(text) end
+    io.stdout:write(text)
+    io.stdout:flush()
+end
+
+---@private
+function Repl:complain(text)
+    self.status = FAILED
+    if self.interactive then return self:print(paint(self, RED, output.printable(text, 1))) end
+    io.stdout:flush()
+    io.stderr:write("orrery: ", output.printable(text, 2), "\n")
+end
+
+-- An interruption says nothing that the person does not know; the place of an error of ours is no news either.
+local function error_text(err)
+    if err.code == "interrupted" or err.code == "inventory" or err.code == "usage" then return err.message end
+    return Error.format(err)
+end
+
+---@private
+function Repl:show_page(text)
+    if text == "" then return end
+    if not self.interactive then return self:print(text) end
+    require("orrery.repl.pager").show(text .. "\n", { enabled = self.settings:get "pager" })
+end
+
+-- "stdin:2:5: unexpected symbol", with the line and a caret below it.
+local function syntax_text(text, problem)
+    local line = 0
+    local shown
+    for each in (text .. "\n"):gmatch("(.-)\r?\n") do
+        line = line + 1
+        if line == problem.line then shown = each end
+    end
+    local where = ("line %d, column %d: %s"):format(problem.line, problem.column, problem.message)
+    if not shown then return where end
+    local indent = shown:sub(1, (problem.byte or problem.column) - 1):gsub("[^\t\128-\191]", " "):gsub("[\128-\191]", "")
+    return ("  %s\n  %s^\n%s"):format(shown, indent, where)
+end
+
+---@private
+function Repl:pretty()
+    local settings = self.settings
+    local columns = core.screen_size()
+    return {
+        width = columns or 80, colour = self.colour, depth = settings:get "depth", items = settings:get "items",
+        length = settings:get "length", lines = settings:get "lines",
+    }
+end
+
+-- Running ---------------------------------------------------------------------------------------------
+
+-- What comes of an input in one place.
+---@private
+function Repl:show_outcome(text, outcome)
+    if outcome.kind == "syntax" then return self:complain(syntax_text(text, outcome)) end
+    if outcome.kind == "incomplete" then return self:complain("the input ends too early") end
+    if outcome.kind == "error" then return self:complain(error_text(outcome.error)) end
+    if not outcome.hidden then self:show_page(outcome.text) end
+end
+
+---@private
+function Repl:show_answers(text, answers)
+    local first = answers[1]
+    if #answers == 1 then
+        if not first.ok then return self:complain(error_text(Error.from(first.value))) end
+        return self:show_outcome(text, first.value)
+    end
+    local list = {}
+    for i, answer in ipairs(answers) do
+        local outcome = answer.ok and answer.value or { kind = "error", error = Error.from(answer.value) }
+        if outcome.kind == "syntax" then return self:complain(syntax_text(text, outcome)) end
+        local failed = outcome.kind == "error"
+        list[i] = {
+            name = answer.name, kind = failed and "error" or outcome.n == 0 and "nothing" or "value",
+            text = failed and error_text(outcome.error) or not outcome.hidden and outcome.text or "",
+        }
+        if failed then self.status = FAILED end
+    end
+    local said = {}
+    for _, each in ipairs(list) do
+        if each.text ~= "" or each.kind == "error" then said[#said + 1] = each end
+    end
+    if #said == 0 then return end
+    self:show_page(require("orrery.repl.fold").format(said, self:pretty()))
+end
+
+---@private
+function Repl:guarded(fn, ...)
+    self.busy = true
+    local ok, result = running.run(fn, ...)
+    self.busy = false
+    if ok then return true, result end
+    local err = Error.from(result)
+    self:complain(error_text(err))
+    return false
+end
+
+-- In the task that Ctrl-C ends.
+local function evaluate(self, text, name)
+    local opts = { name = name, pretty = self:pretty() }
+    if self.targets.home then return { { name = "", ok = true, value = session.eval(self.id, text, opts) } } end
+    return self.targets:each(function(ctx) return ctx:call(EVAL, self.id, text, opts) end)
+end
+
+--- Runs an input where inputs run now, and shows what came of it. Raises nothing.
+---@param text string
+---@param name? string of the chunk, for messages
+---@return boolean ok
+function Repl:evaluate(text, name)
+    local ok, answers = self:guarded(evaluate, self, text, name)
+    if not ok then return false end
+    self:show_answers(text, answers)
+    for _, answer in ipairs(answers) do
+        if not answer.ok or answer.value.kind ~= "values" then return false end
+    end
+    self.transcript:add(text, self.targets:current())
+    return true
+end
+
+local function ending(result)
+    if result.signal then return ("killed by signal %d"):format(result.signal) end
+    return result.code ~= 0 and ("exit status %d"):format(result.code) or nil
+end
+
+local function run_there(self, command)
+    local names = self.targets:current().names
+    local printer = output.printer(names)
+    local function flush() printer:flush() end
+    local function say(put)
+        return function(line)
+            put(line)
+            sched.after(0, flush)
+        end
+    end
+    return self.targets:each(function(ctx, name)
+        local single = #names == 1
+        local result = ctx:run({ "sh", "-c", command }, {
+            check = false, capture = false,
+            on_stdout = say(function(line) if single then print(line) else printer:stdout(name, line) end end),
+            on_stderr = say(function(line)
+                if single then io.stderr:write(line, "\n") else printer:stderr(name, line) end
+            end),
+        })
+        flush()
+        return ending(result)
+    end)
+end
+
+--- Runs a command by a shell where inputs run; what it writes is shown as it comes. Raises nothing.
+---@param command string
+---@return boolean ok
+function Repl:shell(command)
+    if self.targets.home then
+        self.busy = true
+        local status = os.execute(command)
+        self.busy = false
+        if status == 0 or status == true then return true end
+        self:print(paint(self, DIM, ("exit status %d"):format(math.floor((tonumber(status) or 256) / 256))))
+        return false
+    end
+    local done, answers = self:guarded(run_there, self, command)
+    if not done then return false end
+    local ok = true
+    for _, answer in ipairs(answers) do
+        local front = #answers > 1 and answer.name .. ": " or ""
+        if not answer.ok then self:complain(front .. error_text(Error.from(answer.value))) end
+        if answer.ok and answer.value then self:print(paint(self, DIM, front .. answer.value)) end
+        ok = ok and answer.ok and not answer.value
+    end
+    self.transcript:add("!" .. command, self.targets:current())
+    return ok
+end
+
+-- Hosts that an action could not reach, those of one cause together.
+---@param failures orrery.repl.Failure[]
+function Repl:show_failures(failures)
+    local list = {}
+    for i, failure in ipairs(failures) do
+        list[i] = { name = failure.name, text = error_text(failure.error), kind = "error" }
+    end
+    if #list == 1 then return self:complain(("%s: %s"):format(list[1].name, list[1].text)) end
+    if #list > 1 then
+        self.status = FAILED
+        self:print(require("orrery.repl.fold").format(list, self:pretty()))
+    end
+end
+
+--- Does what a line says: a command, a shell's command, or an input. Raises nothing.
+---@param line string
+---@return boolean ok
+function Repl:run(line)
+    local command = line:match("^%s*:(%a.*)$")
+    if command then
+        local ok = self:guarded(require("orrery.repl.commands").run, command, self)
+        return ok
+    end
+    local shell = line:match("^%s*!%s*(.*%S)")
+    if shell then return self:shell(shell) end
+    if not line:find("%S") then return true end
+    return self:evaluate(line)
+end
+
+--- Leaves the prompt after what runs now.
+function Repl:leave() self.over = true end
+
+-- Reading ---------------------------------------------------------------------------------------------
+
+--- Whether what was typed so far is an input.
+---@param text string
+---@return "complete"|"incomplete"|"syntax"
+function M.ready(text)
+    if text:find("^%s*[:!]") or not text:find("%S") then return "complete" end
+    return (session.ready(text))
+end
+
+---@private
+function Repl:prompt()
+    local label = self.targets:label()
+    local name = label == "" and "orrery" or label
+    if not self.colour then return name .. "> ", (" "):rep(math.min(#name, 12)) .. "> " end
+    local colour = label == "" and "1" or label:find("lost", 1, true) and "1;31" or "1;36"
+    return ("\1\27[%sm\2%s>\1\27[0m\2 "):format(colour, name), (" "):rep(math.min(#name, 12)) .. "> "
+end
+
+---@private
+function Repl:interact()
+    while not self.over do
+        local text, why = self.terminal:read(self:prompt())
+        if text then
+            self:run(text)
+        elseif why == "eof" then
+            return
+        end
+    end
+end
+
+-- Inputs from a file or a pipe: each as soon as it is whole. The first that fails ends it.
+---@private
+function Repl:read_plain(file)
+    local text
+    for line in file:lines() do
+        text = text and text .. "\n" .. line or line
+        if M.ready(text) ~= "incomplete" then
+            local whole = text
+            text = nil
+            if not self:run(whole) or self.over then return end
+        end
+    end
+    if text then self:run(text) end
+end
+
+-- The beginning and the end ---------------------------------------------------------------------------
+
+---@private
+function Repl:on_interrupt()
+    if self.busy then return running.interrupt() end
+    if self.terminal then return self.terminal:interrupt() end
+    os.exit(interrupt.STATUS)
+end
+
+---@private
+function Repl:on_lost(list)
+    local fold = require "orrery.play.inventory.nodeset"
+    local names, causes = {}, {}
+    for _, each in ipairs(list) do
+        if not names[each.message] then
+            names[each.message], causes[#causes + 1] = {}, each.message
+        end
+        table.insert(names[each.message], each.name)
+    end
+    for _, cause in ipairs(causes) do
+        local text = ("%s: lost: %s"):format(fold.fold(names[cause]), cause)
+        self:print(paint(self, RED, output.printable(text, 1)))
+    end
+end
+
+-- What children print beside an input's result.
+---@private
+function Repl:on_output(name, stream, line)
+    local alone = not self.targets.home and #self.targets.names == 1 and self.targets.names[1] == name
+    local text = (alone and stream ~= "log" and "" or name .. ": ") .. output.escape(line)
+    if self.busy or not self.terminal then
+        (stream == "stdout" and io.stdout or io.stderr):write(text, "\n")
+    else
+        self:print(text)
+    end
+end
+
+local function config_file()
+    local home = os.getenv "HOME"
+    local base = os.getenv "XDG_CONFIG_HOME"
+    if not base or base == "" then base = home and home .. "/.config" end
+    return base and base .. "/orrery/init.lua"
+end
+
+-- What a person wants to have at each prompt. Its locals are the session's.
+---@private
+function Repl:read_config()
+    local path = config_file()
+    local file = path and io.open(path, "rb")
+    if not file then return end
+    local text = file:read "*a"
+    file:close()
+    self:evaluate(text or "", "@" .. path)
+    self.transcript:clear()
+end
+
+---@private
+function Repl:open_terminal(history)
+    local terminal = require "orrery.repl.terminal"
+    local complete = require "orrery.repl.complete"
+    self.terminal = terminal.open {
+        history = history,
+        complete = function(line, cursor)
+            local ok, from, candidates = pcall(complete.at, line, cursor, self:completion())
+            if ok then return from, candidates end
+            return cursor, {}
+        end,
+    }
+    self.terminal.ready = M.ready
+end
+
+---@private
+function Repl:completion()
+    local hosts, groups = self.targets:candidates()
+    return {
+        id = self.id, commands = require("orrery.repl.commands").list,
+        hosts = function() return hosts, groups end,
+        settings = self.settings,
+        call = function(name, ...)
+            if self.targets.home then
+                local module, field = name:match("^(.*)%.([^%.]+)$")
+                return require(module)[field](...)
+            end
+            local _, ctx = next(self.targets:contexts())
+            if not ctx then return end
+            return ctx:call_async(name, ...):take(COMPLETION)
+        end,
+    }
+end
+
+---@class orrery.repl.Options
+---@field inventory? orrery.Inventory
+---@field names? string[] hosts of the command line
+---@field use? string where the first input runs
+---@field contexts? orrery.Context[] of the tree that this process is attached to
+---@field ssh? fun(name: string): orrery.SshOptions
+---@field code? string[] inputs to run instead of reading any
+---@field config? boolean read init.lua; default true
+---@field history? boolean keep what is typed; default true
+---@field interactive boolean there is a person at a terminal
+
+---@param opts orrery.repl.Options
+---@return orrery.repl.Repl
+local function new(opts)
+    local self = setmetatable({
+        id = ("%d:%.6f"):format((core.self()), core.now()), interactive = opts.interactive,
+        settings = require("orrery.repl.settings").new(), inventory = opts.inventory, status = OK, over = false,
+        transcript = require("orrery.repl.transcript").new(), busy = false, colour = false,
+    }, Repl)
+    current = self
+    self.colour = opts.interactive and output.has_colour(1)
+    self.targets = Targets.new {
+        inventory = opts.inventory, names = opts.names, contexts = opts.contexts, ssh = opts.ssh,
+        find = function(name)
+            local found, value = session.lookup(self.id, name)
+            local orrery = require "orrery"
+            return found and getmetatable(value) == orrery.Context and value or nil
+        end,
+        begin = function(ctx) ctx:call(EVAL, self.id, PRELUDE, {}) end,
+        on_lost = function(list) self:on_lost(list) end,
+    }
+    session.eval(self.id, PRELUDE_HERE, {})
+    return self
+end
+
+---@private
+function Repl:begin(opts)
+    if opts.config ~= false then self:read_config() end
+    if not opts.use then return true end
+    local ok, failures = self:guarded(self.targets.use, self.targets, opts.use)
+    if ok then self:show_failures(failures) end
+    return ok and #failures == 0
+end
+
+--- Runs a prompt until its end.
+---@param opts orrery.repl.Options
+---@return integer status
+function M.run(opts)
+    local self = new(opts)
+    interrupt.watch(function() self:on_interrupt() end)
+    require("orrery").on_output(function(...) self:on_output(...) end)
+    local begun = self:begin(opts)
+    if opts.code then
+        for _, text in ipairs(begun and opts.code or {}) do
+            if not self:run(text) or self.over then break end
+        end
+    elseif opts.interactive then
+        self:open_terminal(opts.history ~= false)
+        self:interact()
+        self.terminal:close()
+        self.terminal, self.status = nil, OK
+    elseif begun then
+        self:read_plain(io.stdin)
+    end
+    self.targets:close_all()
+    return self.status
+end
+
+return M
