@@ -22,10 +22,10 @@ trap : INT
 for last; do :; done
 if [ "$last" = background ]; then
     set -m
-    "$ORRERY_BUILD/orrery" run "$@" &
+    "$ORRERY_BUILD/orrery" "$@" &
     wait
 else
-    (exec sh -c 'echo $$ >"$0.pid"; exec "$ORRERY_BUILD/orrery" run "$@"' "$0" "$@")
+    (exec sh -c 'echo $$ >"$0.pid"; exec "$ORRERY_BUILD/orrery" "$@"' "$0" "$@")
 fi
 echo "ended $?"
 until stty -a | grep -qe ' echo '; do sleep 0.01; done
@@ -37,6 +37,14 @@ local function tmux(self, ...)
     local code, out, err = lab.run { "tmux", "-S", self.socket, "-f", "/dev/null", ... }
     if code ~= 0 then error("tmux: " .. err, 3) end
     return out
+end
+
+local function open(dir, home, columns, lines, ...)
+    local self = setmetatable({ dir = dir, socket = dir .. "/tmux" }, Terminal)
+    remote.write(dir .. "/script", SCRIPT)
+    tmux(self, "-u", "new-session", "-d", "-x", tostring(columns), "-y", tostring(lines), "-e", "HOME=" .. home,
+        "bash", dir .. "/script", ...)
+    return self
 end
 
 --- Starts a program. It has `orrery` and `say(...)`, which writes a line. An argument "background" at the
@@ -54,12 +62,18 @@ function terminal.start(text, ...) return terminal.sized(300, 50, text, ...) end
 ---@return spec.Terminal
 function terminal.sized(columns, lines, text, ...)
     local dir = remote.directory()
-    local self = setmetatable({ dir = dir, socket = dir .. "/tmux" }, Terminal)
     remote.write(dir .. "/program.lua", PRELUDE .. text)
-    remote.write(dir .. "/script", SCRIPT)
-    tmux(self, "-u", "new-session", "-d", "-x", tostring(columns), "-y", tostring(lines), "bash", dir .. "/script",
-        dir .. "/program.lua", ...)
-    return self
+    return open(dir, os.getenv "HOME", columns, lines, "run", dir .. "/program.lua", ...)
+end
+
+--- Starts `orrery` with these arguments, and a home directory of its own.
+---@param columns integer
+---@param lines integer
+---@param ... string
+---@return spec.Terminal
+function terminal.command(columns, lines, ...)
+    local dir = remote.directory()
+    return open(dir, dir, columns, lines, ...)
 end
 
 --- All that is on the screen, without the space at the ends of lines.

@@ -47,11 +47,6 @@ end
 ---@return boolean
 function M.is_terminal(fd) return file(fd).terminal end
 
---- Does somebody see it who wants colours?
----@param fd integer
----@return boolean
-function M.has_colour(fd) return file(fd).colour end
-
 -- An fd that someone else made non-blocking (they share the terminal) is waited for.
 local function write_some(fd, data, from)
     while true do

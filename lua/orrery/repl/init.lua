@@ -16,7 +16,6 @@ local M = {}
 
 local EVAL = "orrery.repl.session.eval"
 local OK, FAILED = 0, 1
-local COMPLETION = 0.5 -- seconds that a Tab may wait for a host
 
 --- What each context has from the start.
 local PRELUDE = 'local orrery = require "orrery"'
@@ -31,6 +30,8 @@ local PRELUDE_HERE = PRELUDE .. ' local inventory, hosts = require("orrery.repl"
 ---@field inventory? orrery.Inventory
 ---@field interactive boolean
 ---@field colour boolean
+---@field print fun(text: string) writes lines to the person
+---@field last string the last input
 ---@field status integer
 ---@field private over boolean
 ---@field private busy boolean an input runs
@@ -66,20 +67,21 @@ local function paint(self, colour, text)
     return self.colour and ("\27[%sm%s\27[0m"):format(colour, text) or text
 end
 
---- Writes lines to the person.
----@param text string
-function Repl:print(text)
-    if text == "" then return end
-    if text:sub(-1) ~= "\n" then text = text .. "\n" end
-    if self.terminal and not self.busy then return self.terminal:above(text) end
-    io.stdout:write(text)
-    io.stdout:flush()
+-- Writes lines to the person.
+local function printer(self)
+    return function(text)
+        if text == "" then return end
+        if text:sub(-1) ~= "\n" then text = text .. "\n" end
+        if self.terminal and not self.busy then return self.terminal:above(text) end
+        io.stdout:write(text)
+        io.stdout:flush()
+    end
 end
 
 ---@private
 function Repl:complain(text)
     self.status = FAILED
-    if self.interactive then return self:print(paint(self, RED, output.printable(text, 1))) end
+    if self.interactive then return self.print(paint(self, RED, output.printable(text, 1))) end
     io.stdout:flush()
     io.stderr:write("orrery: ", output.printable(text, 2), "\n")
 end
@@ -93,8 +95,8 @@ end
 ---@private
 function Repl:show_page(text)
     if text == "" then return end
-    if not self.interactive then return self:print(text) end
-    require("orrery.repl.pager").show(text .. "\n", { enabled = self.settings:get "pager" })
+    if not self.interactive then return self.print(text) end
+    require("orrery.repl.pager").show(text .. "\n", { enabled = self.settings.pager })
 end
 
 -- "stdin:2:5: unexpected symbol", with the line and a caret below it.
@@ -113,12 +115,7 @@ end
 
 ---@private
 function Repl:pretty()
-    local settings = self.settings
-    local columns = core.screen_size()
-    return {
-        width = columns or 80, colour = self.colour, depth = settings:get "depth", items = settings:get "items",
-        length = settings:get "length", lines = settings:get "lines",
-    }
+    return self.settings:pretty(core.screen_size() or 80, self.colour)
 end
 
 -- Running ---------------------------------------------------------------------------------------------
@@ -158,14 +155,15 @@ function Repl:show_answers(text, answers)
     self:show_page(require("orrery.repl.fold").format(said, self:pretty()))
 end
 
+-- Runs what Ctrl-C may end, and says what went wrong. A command may run an input: that is one and the same.
 ---@private
 function Repl:guarded(fn, ...)
+    local inner = self.busy
     self.busy = true
-    local ok, result = running.run(fn, ...)
-    self.busy = false
+    local ok, result = (inner and pcall or running.run)(fn, ...)
+    self.busy = inner
     if ok then return true, result end
-    local err = Error.from(result)
-    self:complain(error_text(err))
+    self:complain(error_text(Error.from(result)))
     return false
 end
 
@@ -178,10 +176,13 @@ end
 
 --- Runs an input where inputs run now, and shows what came of it. Raises nothing.
 ---@param text string
----@param name? string of the chunk, for messages
+---@param opts? orrery.repl.EvaluateOptions
 ---@return boolean ok
-function Repl:evaluate(text, name)
-    local ok, answers = self:guarded(evaluate, self, text, name)
+function Repl:evaluate(text, opts)
+    opts = opts or {}
+    if opts.history and self.terminal then self.terminal:remember(text) end
+    if not opts.name then self.last = text end
+    local ok, answers = self:guarded(evaluate, self, text, opts.name)
     if not ok then return false end
     self:show_answers(text, answers)
     for _, answer in ipairs(answers) do
@@ -225,11 +226,12 @@ end
 ---@return boolean ok
 function Repl:shell(command)
     if self.targets.home then
+        local inner = self.busy
         self.busy = true
         local status = os.execute(command)
-        self.busy = false
+        self.busy = inner
         if status == 0 or status == true then return true end
-        self:print(paint(self, DIM, ("exit status %d"):format(math.floor((tonumber(status) or 256) / 256))))
+        self.print(paint(self, DIM, ("exit status %d"):format(math.floor((tonumber(status) or 256) / 256))))
         return false
     end
     local done, answers = self:guarded(run_there, self, command)
@@ -238,7 +240,7 @@ function Repl:shell(command)
     for _, answer in ipairs(answers) do
         local front = #answers > 1 and answer.name .. ": " or ""
         if not answer.ok then self:complain(front .. error_text(Error.from(answer.value))) end
-        if answer.ok and answer.value then self:print(paint(self, DIM, front .. answer.value)) end
+        if answer.ok and answer.value then self.print(paint(self, DIM, front .. answer.value)) end
         ok = ok and answer.ok and not answer.value
     end
     self.transcript:add("!" .. command, self.targets:current())
@@ -255,7 +257,7 @@ function Repl:show_failures(failures)
     if #list == 1 then return self:complain(("%s: %s"):format(list[1].name, list[1].text)) end
     if #list > 1 then
         self.status = FAILED
-        self:print(require("orrery.repl.fold").format(list, self:pretty()))
+        self.print(require("orrery.repl.fold").format(list, self:pretty()))
     end
 end
 
@@ -265,8 +267,7 @@ end
 function Repl:run(line)
     local command = line:match("^%s*:(%a.*)$")
     if command then
-        local ok = self:guarded(require("orrery.repl.commands").run, command, self)
-        return ok
+        return (self:guarded(require("orrery.repl.commands").run, command, self))
     end
     local shell = line:match("^%s*!%s*(.*%S)")
     if shell then return self:shell(shell) end
@@ -344,7 +345,7 @@ function Repl:on_lost(list)
     end
     for _, cause in ipairs(causes) do
         local text = ("%s: lost: %s"):format(fold.fold(names[cause]), cause)
-        self:print(paint(self, RED, output.printable(text, 1)))
+        self.print(paint(self, RED, output.printable(text, 1)))
     end
 end
 
@@ -356,7 +357,7 @@ function Repl:on_output(name, stream, line)
     if self.busy or not self.terminal then
         (stream == "stdout" and io.stdout or io.stderr):write(text, "\n")
     else
-        self:print(text)
+        self.print(text)
     end
 end
 
@@ -375,7 +376,7 @@ function Repl:read_config()
     if not file then return end
     local text = file:read "*a"
     file:close()
-    self:evaluate(text or "", "@" .. path)
+    self:evaluate(text or "", { name = "@" .. path })
     self.transcript:clear()
 end
 
@@ -408,7 +409,7 @@ function Repl:completion()
             end
             local _, ctx = next(self.targets:contexts())
             if not ctx then return end
-            return ctx:call_async(name, ...):take(COMPLETION)
+            return ctx:call_async(name, ...):take(self.settings.timeout)
         end,
     }
 end
@@ -430,10 +431,13 @@ local function new(opts)
     local self = setmetatable({
         id = ("%d:%.6f"):format((core.self()), core.now()), interactive = opts.interactive,
         settings = require("orrery.repl.settings").new(), inventory = opts.inventory, status = OK, over = false,
-        transcript = require("orrery.repl.transcript").new(), busy = false, colour = false,
+        transcript = require("orrery.repl.transcript").new(), busy = false, colour = false, last = "",
     }, Repl)
     current = self
-    self.colour = opts.interactive and output.has_colour(1)
+    self.print = printer(self)
+    local function set_colour() self.colour = self.settings:colours(opts.interactive) end
+    self.settings.on_change = set_colour
+    set_colour()
     self.targets = Targets.new {
         inventory = opts.inventory, names = opts.names, contexts = opts.contexts, ssh = opts.ssh,
         find = function(name)
