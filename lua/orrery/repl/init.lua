@@ -188,8 +188,18 @@ function Repl:evaluate(text, opts)
     for _, answer in ipairs(answers) do
         if not answer.ok or answer.value.kind ~= "values" then return false end
     end
-    self.transcript:add(text, self.targets:current())
+    local n = 0
+    for _, answer in ipairs(answers) do n = math.max(n, answer.value.hidden and 0 or answer.value.n) end
+    self:keep { text = text, values = n }
     return true
+end
+
+-- For `:save`.
+---@private
+function Repl:keep(entry)
+    local where = self.targets:current()
+    entry.targets = where and where.names
+    self.transcript:add(entry)
 end
 
 local function ending(result)
@@ -230,7 +240,10 @@ function Repl:shell(command)
         self.busy = true
         local status = os.execute(command)
         self.busy = inner
-        if status == 0 or status == true then return true end
+        if status == 0 or status == true then
+            self:keep { text = command, shell = true }
+            return true
+        end
         self.print(paint(self, DIM, ("exit status %d"):format(math.floor((tonumber(status) or 256) / 256))))
         return false
     end
@@ -243,7 +256,7 @@ function Repl:shell(command)
         if answer.ok and answer.value then self.print(paint(self, DIM, front .. answer.value)) end
         ok = ok and answer.ok and not answer.value
     end
-    self.transcript:add("!" .. command, self.targets:current())
+    if ok then self:keep { text = command, shell = true } end
     return ok
 end
 
