@@ -8,10 +8,7 @@ local NARROWEST, WIDEST = 20, 200
 ---@param repl orrery.repl.Prompt
 ---@return integer
 function M.width(repl)
-    local terminal = repl.terminal
-    local width = type(terminal) == "table" and terminal.width
-    if type(width) == "function" then width = width(terminal) end
-    width = tonumber(width) or tonumber(os.getenv "COLUMNS") or 80
+    local width = repl.width or require("orrery.core").screen_size() or 80
     return math.max(NARROWEST, math.min(WIDEST, width))
 end
 

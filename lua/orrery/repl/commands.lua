@@ -16,19 +16,23 @@ local options = require "orrery.options"
 
 ---@class orrery.repl.Targets
 ---@field list fun(self): orrery.repl.Host[]
----@field use fun(self, expression: string)
+---@field use fun(self, expression: string): orrery.repl.Failure[]
 ---@field here fun(self)
----@field connect fun(self, expression?: string) nil: those that were lost
----@field close fun(self, expression: string)
+---@field connect fun(self, expression?: string): integer, orrery.repl.Failure[] how many; nil: those that were lost
+---@field close fun(self, expression: string): integer how many
 ---@field current fun(self): { names: string[] }? nil: here
 ---@field contexts fun(self): table<string, orrery.Context> of the current ones
 ---@field expand fun(self, expression: string): string[]
----@field opener fun(self, name: string): string a Lua expression that opens the host: `orrery.ssh("web1")`
+---@field opener fun(self, name: string): string, boolean a Lua expression that opens the host: `orrery.ssh("web1")`;
+---does it need `inventory`?
 
 ---@class orrery.repl.Prompt what commands use of the prompt
 ---@field targets orrery.repl.Targets
 ---@field settings orrery.repl.Settings
 ---@field terminal? table nil: there is none
+---@field inventory? orrery.Inventory
+---@field width? integer columns; nil: those of the screen
+---@field last string the last input
 ---@field transcript orrery.repl.Transcript
 ---@field id string of the session
 ---@field colour boolean
@@ -36,6 +40,8 @@ local options = require "orrery.options"
 ---@field evaluate fun(self, text: string, opts?: orrery.repl.EvaluateOptions) runs an input where inputs run, and shows
 ---its result, or what went wrong; raises nothing
 ---@field shell fun(self, command: string)
+---@field show_failures fun(self, failures: orrery.repl.Failure[])
+---@field leave fun(self) the prompt ends
 ---@field print fun(text: string)
 
 ---@class orrery.repl.EvaluateOptions

@@ -7,13 +7,23 @@ local M = {}
 
 local FOLDED = 40 -- so many hosts have a line each
 
-function M.use(repl, expression) repl.targets:use(expression) end
+local function counted(count) return ("%d host%s"):format(count, count == 1 and "" or "s") end
+
+function M.use(repl, expression) repl:show_failures(repl.targets:use(expression)) end
 
 function M.here(repl) repl.targets:here() end
 
-function M.connect(repl, expression) repl.targets:connect(expression ~= "" and expression or nil) end
+function M.connect(repl, expression)
+    local opened, failures = repl.targets:connect(expression ~= "" and expression or nil)
+    repl:show_failures(failures)
+    if opened > 0 then
+        repl.print(counted(opened) .. " connected")
+    elseif #failures == 0 then
+        repl.print "no host is lost"
+    end
+end
 
-function M.close(repl, expression) repl.targets:close(expression) end
+function M.close(repl, expression) repl.print(counted(repl.targets:close(expression)) .. " closed") end
 
 local function chosen(repl, expression)
     local hosts = repl.targets:list()

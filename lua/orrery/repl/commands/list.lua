@@ -4,7 +4,7 @@
 ---@field name string without the colon
 ---@field group string heading in :help
 ---@field form string what follows the name, "[HOSTS]"
----@field args? "host"|"file"|"name"|"setting"|"command"|"level"|"input" what is completed behind it
+---@field args? "host"|"file"|"name"|"setting"|"command"|"level"|"lua" what is completed behind it
 ---@field summary string a line
 ---@field help string what `:help NAME` says more
 ---@field where string the module in orrery.repl.commands with its function
@@ -52,14 +52,14 @@ in its locals before it was lost is gone.]],
         help = "Closes the connections to hosts. What runs there ends, nothing stays behind.",
     },
     {
-        name = "time", group = WORK, form = "[INPUT]", args = "input", where = "time",
+        name = "time", group = WORK, form = "[INPUT]", args = "lua", where = "time",
         summary = "run an input, and say how long it took",
         help = [[
 Runs INPUT, and says how long it took, and what went over the wire for it.
 Alone it switches that on, or off, for each input (':set time on').]],
     },
     {
-        name = "trace", group = WORK, form = "INPUT", args = "input", where = "trace",
+        name = "trace", group = WORK, form = "INPUT", args = "lua", where = "trace",
         summary = "run an input, and show its messages",
         help = [[
 Runs INPUT, and shows the messages that this process has sent (>) and received
@@ -117,5 +117,10 @@ Without NAME: all settings. With a NAME: that one. With a VALUE: changes it.
         name = "help", group = LOOK, form = "[COMMAND]", args = "command", where = "help",
         summary = "show this, or help for a command",
         help = "Shows all commands, or what one of them does.",
+    },
+    {
+        name = "quit", group = LOOK, form = "", where = "quit",
+        summary = "leave, as Ctrl-D does",
+        help = "Leaves the prompt, and closes what it has opened.",
     },
 }
