@@ -2,8 +2,9 @@
 
 local M = {}
 
---- Writes a line for each counter that is not 0: its name, its number, what it counts.
-function M.show()
+--- A line for each counter that is not 0: its name, its number, what it counts.
+---@return string[]
+function M.lines()
     local core = require "orrery.core"
     local stats, lines, widths = core.stats(), {}, { 0, 0 }
     for _, counter in ipairs(core.counters()) do
@@ -14,9 +15,15 @@ function M.show()
             lines[#lines + 1] = { name, number, text }
         end
     end
-    local form = ("%%-%ds  %%%ds  %%s\n"):format(widths[1], widths[2])
+    local form = ("%%-%ds  %%%ds  %%s"):format(widths[1], widths[2])
+    for i, line in ipairs(lines) do lines[i] = form:format(unpack(line)) end
+    return lines
+end
+
+--- Writes them.
+function M.show()
     io.stdout:flush()
-    for _, line in ipairs(lines) do io.stderr:write(form:format(unpack(line))) end
+    for _, line in ipairs(M.lines()) do io.stderr:write(line, "\n") end
 end
 
 return M

@@ -1,0 +1,7 @@
+--- :quit.
+
+local M = {}
+
+function M.quit(repl) repl:leave() end
+
+return M
