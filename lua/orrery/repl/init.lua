@@ -17,10 +17,6 @@ local M = {}
 local EVAL = "orrery.repl.session.eval"
 local OK, FAILED = 0, 1
 
---- What each context has from the start.
-local PRELUDE = 'local orrery = require "orrery"'
-local PRELUDE_HERE = PRELUDE .. ' local inventory, hosts = require("orrery.repl").given()'
-
 ---@class orrery.repl.Repl
 ---@field id string names the session in all contexts
 ---@field targets orrery.repl.Targets
@@ -49,19 +45,13 @@ local function hosts_of(targets)
     })
 end
 
---- What the locals `inventory` and `hosts` of a prompt are.
----@return orrery.Inventory?, table<string, orrery.Context>
-function M.given()
-    return current.inventory, hosts_of(current.targets)
-end
-
 --- The prompt of this process, for ~/.config/orrery/init.lua.
 ---@return orrery.repl.Repl?
 function M.current() return current end
 
 -- Showing ---------------------------------------------------------------------------------------------
 
-local RED, DIM = "31", "2"
+local RED = "31"
 
 local function paint(self, colour, text)
     return self.colour and ("\27[%sm%s\27[0m"):format(colour, text) or text
@@ -107,10 +97,10 @@ local function syntax_text(text, problem)
         line = line + 1
         if line == problem.line then shown = each end
     end
-    local where = ("line %d, column %d: %s"):format(problem.line, problem.column, problem.message)
-    if not shown then return where end
+    local what = ("line %d, column %d: %s"):format(problem.line, problem.column, problem.message)
+    if not shown then return what end
     local indent = shown:sub(1, (problem.byte or problem.column) - 1):gsub("[^\t\128-\191]", " "):gsub("[\128-\191]", "")
-    return ("  %s\n  %s^\n%s"):format(shown, indent, where)
+    return ("%s\n  %s\n  %s^"):format(what, shown, indent)
 end
 
 ---@private
@@ -123,8 +113,7 @@ end
 -- What comes of an input in one place.
 ---@private
 function Repl:show_outcome(text, outcome)
-    if outcome.kind == "syntax" then return self:complain(syntax_text(text, outcome)) end
-    if outcome.kind == "incomplete" then return self:complain("the input ends too early") end
+    if outcome.kind == "syntax" or outcome.kind == "incomplete" then return self:complain(syntax_text(text, outcome)) end
     if outcome.kind == "error" then return self:complain(error_text(outcome.error)) end
     if not outcome.hidden then self:show_page(outcome.text) end
 end
@@ -139,7 +128,7 @@ function Repl:show_answers(text, answers)
     local list = {}
     for i, answer in ipairs(answers) do
         local outcome = answer.ok and answer.value or { kind = "error", error = Error.from(answer.value) }
-        if outcome.kind == "syntax" then return self:complain(syntax_text(text, outcome)) end
+        if outcome.kind == "syntax" or outcome.kind == "incomplete" then return self:complain(syntax_text(text, outcome)) end
         local failed = outcome.kind == "error"
         list[i] = {
             name = answer.name, kind = failed and "error" or outcome.n == 0 and "nothing" or "value",
@@ -244,7 +233,7 @@ function Repl:shell(command)
             self:keep { text = command, shell = true }
             return true
         end
-        self.print(paint(self, DIM, ("exit status %d"):format(math.floor((tonumber(status) or 256) / 256))))
+        self:complain(("exit status %d"):format(math.floor((tonumber(status) or 256) / 256)))
         return false
     end
     local done, answers = self:guarded(run_there, self, command)
@@ -253,7 +242,7 @@ function Repl:shell(command)
     for _, answer in ipairs(answers) do
         local front = #answers > 1 and answer.name .. ": " or ""
         if not answer.ok then self:complain(front .. error_text(Error.from(answer.value))) end
-        if answer.ok and answer.value then self.print(paint(self, DIM, front .. answer.value)) end
+        if answer.ok and answer.value then self:complain(front .. answer.value) end
         ok = ok and answer.ok and not answer.value
     end
     if ok then self:keep { text = command, shell = true } end
@@ -454,14 +443,14 @@ local function new(opts)
     self.targets = Targets.new {
         inventory = opts.inventory, names = opts.names, contexts = opts.contexts, ssh = opts.ssh,
         find = function(name)
-            local found, value = session.lookup(self.id, name)
+            local found, value = session.get(self.id, name)
             local orrery = require "orrery"
             return found and getmetatable(value) == orrery.Context and value or nil
         end,
-        begin = function(ctx) ctx:call(EVAL, self.id, PRELUDE, {}) end,
         on_lost = function(list) self:on_lost(list) end,
     }
-    session.eval(self.id, PRELUDE_HERE, {})
+    session.define(self.id, "inventory", opts.inventory)
+    session.define(self.id, "hosts", hosts_of(self.targets))
     return self
 end
 

@@ -28,7 +28,6 @@ local TOGETHER = 0.05 -- seconds: hosts that are lost by one cause are told of a
 ---@field contexts? orrery.Context[] that there are already: of the tree that this process is attached to
 ---@field ssh? fun(name: string): orrery.SshOptions what the command line says of hosts
 ---@field find? fun(name: string): orrery.Context? what the person calls a context
----@field begin? fun(ctx: orrery.Context) in each context that is opened, before anything else
 ---@field on_lost? fun(list: { name: string, message: string }[])
 
 ---@class orrery.repl.Targets
@@ -176,7 +175,6 @@ function Targets:connected(name)
     local target = self:add(name)
     if target.ctx then return target.ctx end
     local ctx = self:open(target)
-    if self.options.begin then self.options.begin(ctx) end
     self:has(target, ctx)
     return ctx
 end
