@@ -97,7 +97,8 @@ local function syntax_text(text, problem)
         line = line + 1
         if line == problem.line then shown = each end
     end
-    local what = ("line %d, column %d: %s"):format(problem.line, problem.column, problem.message)
+    local near = problem.near and (" near '%s'"):format(problem.near) or ""
+    local what = ("line %d, column %d: %s%s"):format(problem.line, problem.column, problem.message, near)
     if not shown then return what end
     local indent = shown:sub(1, (problem.byte or problem.column) - 1):gsub("[^\t\128-\191]", " "):gsub("[\128-\191]", "")
     return ("%s\n  %s\n  %s^"):format(what, shown, indent)
