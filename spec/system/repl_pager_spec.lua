@@ -7,7 +7,7 @@ local terminal = require "spec.support.terminal"
 
 leak.guard()
 
--- Arguments: lines, their length, the pager.
+-- Arguments: lines, their length, the pager, "on" or "off", and how long the program goes on afterwards.
 local SHOW = [[
 local pager = require "orrery.repl.pager"
 require("orrery.interrupt").install()
@@ -15,7 +15,7 @@ local lines = {}
 for i = 1, tonumber(arg[1]) do lines[i] = ("line %d "):format(i):rep(tonumber(arg[2])) end
 pager.show(table.concat(lines, "\n"), { pager = arg[3], enabled = arg[4] ~= "off" })
 say "shown"
-orrery.sleep(0.05)
+orrery.sleep(tonumber(arg[5] or 0.05))
 say "done"
 ]]
 
@@ -79,6 +79,13 @@ describe("the pager", function()
         window:key "q"
         at_its_end()
         assert.is_nil(window:screen():find "interrupted")
+    end)
+
+    it("leaves Ctrl-C to the program afterwards", function()
+        start(80, 24, "100", "1", "cat; echo seen", "on", "1000")
+        window:await "seen\nshown"
+        window:key "C-c"
+        window:await "ended 130"
     end)
 
     it("may end before it has read all", function()
