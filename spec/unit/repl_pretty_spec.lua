@@ -29,6 +29,7 @@ describe("pretty", function()
         local line = debug.getinfo(1, "l").currentline + 1
         local function here() end
         assert.are.equal(("function: %s:%d"):format(debug.getinfo(1, "S").short_src, line), show(here))
+        assert.are.equal('function: [string "return 1"]', show(loadstring "return 1"))
         assert.matches("^thread: 0x%x+$", show(coroutine.create(here)))
         assert.are.equal("ctype<int>", show(ffi.typeof "int"))
     end)
@@ -170,7 +171,7 @@ describe("what pretty shows", function()
     it("takes no time for a table of a million", function()
         local names, list = {}, {}
         for i = 1, 1e6 do
-            names["k" .. i] = i
+            names[i + 0.5] = i
             list[i] = i
         end
         for _, t in ipairs { names, list, { names, list } } do
@@ -179,6 +180,8 @@ describe("what pretty shows", function()
             assert.is_true(os.clock() - before < 0.5, os.clock() - before)
             assert.is_truthy(text:find("... 999997 more", 1, true))
         end
+        for i = 1e6 + 1, 2e6 + 1 do list[i] = i end
+        assert.are.equal("{ 1, 2, ... many more }", show(list, { items = 2 }))
         local t = {}
         for i = 1, 30 do t[i] = { names, i } end
         assert.is_truthy(show(t):find "<same as %[1%]%[1%]>")

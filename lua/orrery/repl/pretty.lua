@@ -190,20 +190,19 @@ local function described(value, state, depth, kind)
     return node
 end
 
-local LIBRARIES = { "string", "table", "math", "io", "os", "coroutine", "debug", "bit", "jit", "ffi" }
+local LIBRARIES = { "string", "table", "math", "io", "os", "coroutine", "debug", "bit", "jit", "ffi", "_G" }
 local builtins ---@type table<function, string>?
 
 -- The name of a function of Lua's own; these have no file and line.
 local function builtin(fn)
     if not builtins then
         builtins = {}
-        for _, name in ipairs(LIBRARIES) do
-            for key, value in next, package.loaded[name] or {} do
-                if type(value) == "function" then builtins[value] = name .. "." .. key end
+        for _, library in ipairs(LIBRARIES) do
+            local prefix = library == "_G" and "" or library .. "."
+            local functions = package.loaded[library]
+            for key, value in next, type(functions) == "table" and functions or {} do
+                if type(value) == "function" and type(key) == "string" then builtins[value] = prefix .. key end
             end
-        end
-        for key, value in next, package.loaded._G do
-            if type(value) == "function" then builtins[value] = tostring(key) end
         end
     end
     return builtins[fn]
@@ -214,6 +213,8 @@ makers["function"] = function(value, state)
     local text
     if info.what == "C" then
         text = builtin(value) or "builtin"
+    elseif info.what == "main" then
+        text = info.short_src
     else
         text = ("%s:%d"):format(info.short_src, info.linedefined)
     end
