@@ -5,7 +5,9 @@
 
 local core = require "orrery.core"
 local Error = require "orrery.error"
+local fold = require "orrery.repl.fold"
 local interrupt = require "orrery.interrupt"
+local nodeset = require "orrery.play.inventory.nodeset"
 local output = require "orrery.cli.output"
 local running = require "orrery.repl.running"
 local sched = require "orrery.sched"
@@ -16,6 +18,7 @@ local M = {}
 
 local EVAL = "orrery.repl.session.eval"
 local OK, FAILED = 0, 1
+local INDENT = 2 -- of an answer below the hosts that gave it
 
 ---@class orrery.repl.Repl
 ---@field id string names the session in all contexts
@@ -89,8 +92,8 @@ function Repl:show_page(text)
     require("orrery.repl.pager").show(text .. "\n", { enabled = self.settings.pager })
 end
 
--- "stdin:2:5: unexpected symbol", with the line and a caret below it.
-local function syntax_text(text, problem)
+-- "line 2, column 5: unexpected symbol", with the line and a caret below it.
+local function syntax_text(text, problem, name)
     local line = 0
     local shown
     for each in (text .. "\n"):gmatch("(.-)\r?\n") do
@@ -98,7 +101,8 @@ local function syntax_text(text, problem)
         if line == problem.line then shown = each end
     end
     local near = problem.near and (" near '%s'"):format(problem.near) or ""
-    local what = ("line %d, column %d: %s%s"):format(problem.line, problem.column, problem.message, near)
+    local file = name and name:match "^@(.*)" .. ", " or ""
+    local what = ("%sline %d, column %d: %s%s"):format(file, problem.line, problem.column, problem.message, near)
     if not shown then return what end
     local indent = shown:sub(1, (problem.byte or problem.column) - 1):gsub("[^\t\128-\191]", " "):gsub("[\128-\191]", "")
     return ("%s\n  %s\n  %s^"):format(what, shown, indent)
@@ -113,18 +117,20 @@ end
 
 -- What comes of an input in one place.
 ---@private
-function Repl:show_outcome(text, outcome)
-    if outcome.kind == "syntax" or outcome.kind == "incomplete" then return self:complain(syntax_text(text, outcome)) end
+function Repl:show_outcome(text, outcome, name)
+    if outcome.kind == "syntax" or outcome.kind == "incomplete" then
+        return self:complain(syntax_text(text, outcome, name))
+    end
     if outcome.kind == "error" then return self:complain(error_text(outcome.error)) end
-    if not outcome.hidden then self:show_page(outcome.text) end
+    if not outcome.hidden then self:show_page(fold.harmless(outcome.text)) end
 end
 
 ---@private
-function Repl:show_answers(text, answers)
+function Repl:show_answers(text, answers, name)
     local first = answers[1]
     if #answers == 1 then
         if not first.ok then return self:complain(error_text(Error.from(first.value))) end
-        return self:show_outcome(text, first.value)
+        return self:show_outcome(text, first.value, name)
     end
     local list = {}
     for i, answer in ipairs(answers) do
@@ -142,7 +148,7 @@ function Repl:show_answers(text, answers)
         if each.text ~= "" or each.kind == "error" then said[#said + 1] = each end
     end
     if #said == 0 then return end
-    self:show_page(require("orrery.repl.fold").format(said, self:pretty()))
+    self:show_page(fold.format(said, self:pretty()))
 end
 
 -- Runs what Ctrl-C may end, and says what went wrong. A command may run an input: that is one and the same.
@@ -159,7 +165,9 @@ end
 
 -- In the task that Ctrl-C ends.
 local function evaluate(self, text, name)
-    local opts = { name = name, pretty = self:pretty() }
+    local pretty = self:pretty()
+    if not self.targets.home and #self.targets.names > 1 then pretty.width = pretty.width - INDENT end
+    local opts = { name = name, pretty = pretty }
     if self.targets.home then return { { name = "", ok = true, value = session.eval(self.id, text, opts) } } end
     return self.targets:each(function(ctx) return ctx:call(EVAL, self.id, text, opts) end)
 end
@@ -174,7 +182,7 @@ function Repl:evaluate(text, opts)
     if not opts.name then self.last = text end
     local ok, answers = self:guarded(evaluate, self, text, opts.name)
     if not ok then return false end
-    self:show_answers(text, answers)
+    self:show_answers(text, answers, opts.name)
     for _, answer in ipairs(answers) do
         if not answer.ok or answer.value.kind ~= "values" then return false end
     end
@@ -260,7 +268,7 @@ function Repl:show_failures(failures)
     if #list == 1 then return self:complain(("%s: %s"):format(list[1].name, list[1].text)) end
     if #list > 1 then
         self.status = FAILED
-        self.print(require("orrery.repl.fold").format(list, self:pretty()))
+        self.print(fold.format(list, self:pretty()))
     end
 end
 
@@ -338,7 +346,6 @@ end
 
 ---@private
 function Repl:on_lost(list)
-    local fold = require "orrery.play.inventory.nodeset"
     local names, causes = {}, {}
     for _, each in ipairs(list) do
         if not names[each.message] then
@@ -347,7 +354,7 @@ function Repl:on_lost(list)
         table.insert(names[each.message], each.name)
     end
     for _, cause in ipairs(causes) do
-        local text = ("%s: lost: %s"):format(fold.fold(names[cause]), cause)
+        local text = ("%s: lost: %s"):format(nodeset.fold(names[cause]), cause)
         self.print(paint(self, RED, output.printable(text, 1)))
     end
 end
