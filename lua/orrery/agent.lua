@@ -128,6 +128,7 @@ function Work:ended(ok, err)
     if self.kept then
         sched.Task.ended(self, ok, err)
     else
+        self:leave_run()
         spare = self
     end
 end
@@ -135,7 +136,7 @@ end
 local function on_call(seq, src, reply, _, payload, ...)
     local work = spare or setmetatable({
         false, state = false, n = 0, error = false, observer = false,
-        waiting = false, kept = false, co = false, src = 0, reply = 0, seq = 0, other = false,
+        waiting = false, kept = false, co = false, run = false, src = 0, reply = 0, seq = 0, other = false,
     }, Work)
     spare = nil
     work.src, work.reply, work.seq = src, reply, seq

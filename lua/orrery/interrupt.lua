@@ -1,6 +1,8 @@
 --- Ctrl-C, for the command: the first ends what runs, here and on the hosts, and is then reported; the
 --- second ends the program at once (runtime/call/bind/interrupt.c). The library leaves signals alone.
+--- One that shows a prompt watches it instead, and lives on.
 
+local breaking = require "orrery.breaking"
 local core = require "orrery.core"
 local Error = require "orrery.error"
 local link = require "orrery.link"
@@ -41,6 +43,37 @@ function M.install()
         happened = true
         sched.interrupt(interruption, CLEANUP)
     end)
+end
+
+-- What computes did not let the loop take it: whatever that is, it ends.
+local function break_what_runs()
+    for _ in core.next_break do end
+    if core.take_interrupts() == 0 then return nil end
+    local err = Error.new { code = "interrupted", message = "interrupted by Ctrl-C" }
+    if M.foreground then breaking.end_run(M.foreground, err, 0) end
+    local task = sched.running()
+    if task and task.run ~= M.foreground then breaking.end_run(task:own_run(), err, 0) end
+    return err
+end
+
+--- What Ctrl-C ends where Lua code computes, besides what that belongs to.
+---@type orrery.TaskRun?
+M.foreground = nil
+
+--- For a program that goes on after Ctrl-C: `fn` is called for each, in the loop, so it must not block. Lua code that
+--- computes, so that the loop cannot call it, is ended: it raises "interrupted". Where nothing takes three of them, the
+--- program ends.
+---@param fn fun()
+---@return boolean? watched nil where SIGINT is ignored, or taken already
+function M.watch(fn)
+    if not core.watch_interrupts() then return nil end
+    breaking.install(break_what_runs, false)
+    local others = link.handler(core.handle.THREAD)
+    link.handle(core.handle.THREAD, function(seq, ...)
+        if seq ~= 0 then return others(seq, ...) end
+        for _ = 1, core.take_interrupts() do fn() end
+    end)
+    return true
 end
 
 ---@return boolean

@@ -74,7 +74,9 @@ end
 ---@field package cancelled? orrery.Error set by the first cancel
 ---@field package interrupt? orrery.Error to be raised by its next blocking primitive
 ---@field kept boolean it has blocked, or somebody may hold it
-local Task = setmetatable({ watched = false, cancelled = false, interrupt = false, inner = true }, { __index = Future })
+local Task = setmetatable({
+    watched = false, cancelled = false, interrupt = false, inner = true, run = false,
+}, { __index = Future })
 Task.__index = Task
 M.Task = Task
 
@@ -131,12 +133,38 @@ function Task:on_done(callback)
     Future.on_done(self, callback)
 end
 
+-- Runs: a task, and those that it has spawned, can be ended together.
+
+---@class orrery.TaskRun
+---@field tasks integer of it that have not ended
+---@field broken? orrery.Error what every wait in it raises from now on
+
+local function join(task, to)
+    task.run, to.tasks = to, to.tasks + 1
+    task.interrupt = to.broken or false
+end
+
+--- What the task and all that it spawns belong to.
+---@return orrery.TaskRun
+function Task:own_run()
+    self.kept = true
+    if not self.run then join(self, { tasks = 0 }) end
+    return self.run
+end
+
+--- Leaves it: for those that end without Task:ended.
+function Task:leave_run()
+    local left = self.run
+    if left then self.run, left.tasks = false, left.tasks - 1 end
+end
+
 --- The function has ended: settles the task.
 ---@param ok boolean
 ---@param ... any its results, or what it raised
 ---@private
 function Task:ended(ok, ...)
     live[self] = nil
+    self:leave_run()
     local cancelled = self.cancelled
     if cancelled and (ok or (...) == cancelled) then
         self.error = cancelled
@@ -269,6 +297,7 @@ function M.spawn(fn, ...)
     local task = setmetatable(future.new(), Task)
     task.origin, task.fn, task.args = fn, fn, { n = select("#", ...), ... }
     task.waiting = false
+    if current then join(task, current:own_run()) end
     live[task] = true
     push(task)
     return task
@@ -279,6 +308,10 @@ function M.current()
     if current then current.kept = true end
     return current
 end
+
+--- As current, for a look: the task may be used again once it has ended.
+---@return orrery.Task? task
+function M.running() return current end
 
 --- Whether others want their turn: tasks that are ready, or timers, which may be due.
 ---@return boolean
@@ -385,7 +418,7 @@ end
 
 local function take_interrupt(task)
     local err = task.interrupt
-    task.interrupt = false
+    task.interrupt = task.run and task.run.broken or false
     return err
 end
 
@@ -465,6 +498,32 @@ function M.cancel_all(err)
     local tasks = {}
     for task in pairs(live) do tasks[#tasks + 1] = task end
     for _, task in ipairs(tasks) do task:cancel(err) end
+end
+
+local function tasks_of(run)
+    local tasks = {}
+    for task in pairs(live) do
+        if task.run == run then tasks[#tasks + 1] = task end
+    end
+    return tasks
+end
+
+--- Cancels every task of a run.
+---@param run orrery.TaskRun
+---@param err orrery.Error
+function M.cancel_run(run, err)
+    for _, task in ipairs(tasks_of(run)) do task:cancel(err) end
+end
+
+--- The same, and from now on whatever waits in it raises the error at once, so that nobody goes on by catching it.
+---@param run orrery.TaskRun
+---@param err orrery.Error
+function M.break_run(run, err)
+    run.broken = err
+    for _, task in ipairs(tasks_of(run)) do
+        if not task:cancel(err) then task:wake(err) end
+        task.interrupt = err
+    end
 end
 
 -- Those that do not wait meet it when they do.

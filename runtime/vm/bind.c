@@ -218,8 +218,10 @@ send_message(lua_State *L, struct context *c, struct msg *m, uint32_t seq, bool 
     int why;
 
     m->h.seq = seq;
-    if (wants_reply) /* a cancellation names the call as the call did */
-        m->h.reply = values || m->h.handle == HANDLE_CANCEL ? vm->answers : vm->handle;
+    if (wants_reply) /* what ends a call names it as the call did */
+        m->h.reply = values || m->h.handle == HANDLE_CANCEL || m->h.handle == HANDLE_BREAK
+            ? vm->answers
+            : vm->handle;
     else
         m->lazy = values;
     why = credit_admit(vm, c, m);

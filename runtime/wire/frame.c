@@ -104,6 +104,7 @@ frame_handle_name(uint32_t handle)
     case HANDLE_FILE: return "FILE";
     case HANDLE_SERVICE: return "SERVICE";
     case HANDLE_TEXT: return "TEXT";
+    case HANDLE_BREAK: return "BREAK";
     default: snprintf(text, sizeof text, "#%u", handle); return text;
     }
 }

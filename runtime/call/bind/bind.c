@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "bind_private.h"
+#include "breaker.h"
 #include "mem.h"
 #include "sys.h"
 
@@ -507,6 +508,7 @@ binding_create(lua_State *L, struct node *n)
     keeper_push_functions(L, n);
     attach_push_functions(L, n);
     interrupt_push_functions(L);
+    breaker_push_functions(L, n);
     redact_push_functions(L);
     if (extension)
         extension(L);
@@ -543,6 +545,7 @@ binding_destroy(struct binding *b)
     ask_forget(vm_mailbox(b->vm));
     texts_unwatch(node_texts(b->node), vm_mailbox(b->vm));
     interrupt_forget(vm_mailbox(b->vm));
+    breaker_forget(vm_mailbox(b->vm));
     vm_detach(b->vm);
     free(b);
 }
