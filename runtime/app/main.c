@@ -12,6 +12,7 @@
 
 #include "keep.h"
 #include "keystream.h"
+#include "line.h"
 #include "orrery.h"
 #include "random.h"
 
@@ -81,6 +82,7 @@ main(int argc, char **argv)
         fprintf(stderr, "orrery: %s\n", e.text);
         return 1;
     }
+    line_preload(orrery_lua(o));
     status = run_cli(orrery_lua(o), argc, argv);
     orrery_destroy(o);
     if (fflush(stdout) == 0)

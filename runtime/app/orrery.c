@@ -75,6 +75,14 @@ runtime_unref(struct runtime *r)
     free(r);
 }
 
+/* What agents do without. */
+static void
+push_more(lua_State *L)
+{
+    vault_push_functions(L);
+    input_push_functions(L);
+}
+
 static struct node *
 runtime_node(struct runtime *r, struct err *err)
 {
@@ -85,7 +93,7 @@ runtime_node(struct runtime *r, struct err *err)
         r->node = node_create(r->agents, err);
         if (r->node) {
             node_use_ssh(r->node, &ssh_library);
-            binding_extend(vault_push_functions);
+            binding_extend(push_more);
         }
     }
     pthread_mutex_unlock(&r->lock);

@@ -119,9 +119,15 @@ undo(void)
     show_cursor();
 }
 
+static const struct screen_guest *_Atomic guest;
+
 static void
 on_question(bool begins)
 {
+    const struct screen_guest *g = atomic_load(&guest);
+
+    if (g)
+        (begins ? g->away : g->back)();
     pthread_mutex_lock(&screen.lock);
     if (begins)
         undo();
@@ -133,6 +139,12 @@ on_question(bool begins)
 static bool
 on_log(int level, const char *line, size_t n)
 {
+    const struct screen_guest *g = atomic_load(&guest);
+
+    if (level != LOG_NONE && log_is_file())
+        return false;
+    if (g && g->above(line, n))
+        return true;
     if (isatty(STDERR_FILENO) && pthread_mutex_trylock(&screen.lock) == 0) {
         undo();
         pthread_mutex_unlock(&screen.lock);
@@ -211,10 +223,22 @@ core_screen_size(lua_State *L)
     return 2;
 }
 
+/* screen_guest(guest): a light userdata, struct screen_guest, that stays for good; nil: there is none any more. Before
+ * the process has threads of its script's */
+static int
+core_screen_guest(lua_State *L)
+{
+    atomic_store(&guest, lua_touserdata(L, 1));
+    log_divert(on_log);
+    return 0;
+}
+
 void
 screen_push_functions(lua_State *L)
 {
     ask_terminal_watch(on_question);
+    lua_pushcfunction(L, core_screen_guest);
+    lua_setfield(L, -2, "screen_guest");
     lua_pushcfunction(L, core_screen_draw);
     lua_setfield(L, -2, "screen_draw");
     lua_pushcfunction(L, core_screen_size);

@@ -84,6 +84,20 @@ log_divert(bool (*fn)(int level, const char *line, size_t n))
     atomic_store(&diverted, fn);
 }
 
+bool
+log_is_file(void)
+{
+    return atomic_load_explicit(&fd, memory_order_relaxed) != STDERR_FILENO;
+}
+
+bool
+log_offer(int l, const char *line, size_t n)
+{
+    bool (*fn)(int, const char *, size_t) = atomic_load_explicit(&diverted, memory_order_acquire);
+
+    return fn && fn(l, line, n);
+}
+
 /* `line` has room for a newline. A log that cannot be written is no reason to stop. */
 static void
 put(char *line, size_t n)
@@ -104,14 +118,14 @@ log_pass(int l, const char *from, const char *line, size_t n)
     size = snprintf(text, sizeof text - 1, "[%s] %.*s", from, (int)n, line);
     n = redact(text, strlen(text), sizeof text - 1, size >= (int)sizeof text - 1);
     make_printable(text);
-    put(text, n);
+    if (!log_offer(l, text, n))
+        put(text, n);
 }
 
 void
 log_write(int l, const char *area, const char *fmt, ...)
 {
     static const char *const names[] = {"error", "warn", "info", "debug", "trace"};
-    bool (*fn)(int, const char *, size_t);
     char line[1024];
     struct timespec now;
     struct tm tm;
@@ -133,7 +147,6 @@ log_write(int l, const char *area, const char *fmt, ...)
     va_end(ap);
     n += redact(line + n, strlen(line + n), room, size >= (int)room);
     make_printable(line + text);
-    fn = atomic_load_explicit(&diverted, memory_order_acquire);
-    if (!fn || !fn(l, line, n))
+    if (!log_offer(l, line, n))
         put(line, n);
 }

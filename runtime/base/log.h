@@ -13,7 +13,7 @@
 
 #include "err.h"
 
-enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_TRACE = 4 };
+enum log_level { LOG_NONE = -1, LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_TRACE = 4 };
 
 /* Level starts at LOG_WARN. log_open appends to a file (mode 0600), instead of stderr. */
 void log_set_level(int level);
@@ -25,6 +25,11 @@ int log_open(const char *path, struct err *err) must_check;
 /* Lines go to fn from now on (NULL: not any more), without a newline; those for which it returns false go where
  * they went. It is called on any thread, under any lock. Set before there are other threads, or for good. */
 void log_divert(bool (*fn)(int level, const char *line, size_t n));
+/* Whether the log goes to a file. Any thread. */
+bool log_is_file(void);
+/* Offers a line to fn: one that is about to be written to stderr and is none of the log has LOG_NONE as its level.
+ * True: it has been taken. */
+bool log_offer(int level, const char *line, size_t n);
 /* A line of another process's log, if it is of a level that this one shows. */
 void log_pass(int level, const char *from, const char *line, size_t n);
 

@@ -55,6 +55,18 @@ next_line(struct unpack *u, struct line *line)
 
 /* ---- showing ---- */
 
+/* To `out`, for stderr, unless somebody else shows it. */
+static void
+say(struct buf *out, const char *name, const struct line *line)
+{
+    size_t before = buf_len(out), n;
+
+    buf_printf(out, "[%s] %.*s\n", name, (int)line->n, line->text);
+    n = buf_len(out) - before;
+    if (log_offer(LOG_NONE, (const char *)buf_head(out) + before, n - 1))
+        out->end -= n;
+}
+
 static void
 show(const char *name, struct msg *m)
 {
@@ -67,7 +79,7 @@ show(const char *name, struct msg *m)
         if (line.stream >= TEXT_LOG)
             log_pass(line.stream - TEXT_LOG, name, line.text, line.n);
         else
-            buf_printf(&out, "[%s] %.*s\n", name, (int)line.n, line.text);
+            say(&out, name, &line);
         free(line.owned);
     }
     if (buf_len(&out) > 0)

@@ -94,6 +94,7 @@ frame_handle_name(uint32_t handle)
     case HANDLE_THREAD: return "THREAD";
     case HANDLE_ASK: return "ASK";
     case HANDLE_KEEP: return "KEEP";
+    case HANDLE_INPUT: return "INPUT";
     case HANDLE_CLOSED: return "CLOSED";
     case HANDLE_CONTEXTS: return "CONTEXTS";
     case HANDLE_CALL: return "CALL";

@@ -69,6 +69,7 @@ enum frame_handle {
     HANDLE_THREAD = 10, /* a thread has ended, or is to end */
     HANDLE_ASK = 11,    /* a question for the script; see call/ask.h */
     HANDLE_KEEP = 14,   /* what a keeper offers; see call/keeper.h */
+    HANDLE_INPUT = 23,  /* there is something to read; see call/bind/input.c */
 
     /* services that every context has */
     HANDLE_CALL = 16,     /* run a function; payload: codec */

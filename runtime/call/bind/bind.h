@@ -26,5 +26,7 @@ void binding_destroy(struct binding *b);
 void binding_extend(void (*push)(lua_State *L));
 /* vault.c: encrypted files. Adds its functions to the table on top of the stack. */
 void vault_push_functions(lua_State *L);
+/* input.c: waiting for a descriptor. The same. */
+void input_push_functions(lua_State *L);
 
 #endif
