@@ -190,7 +190,7 @@ for _, columns in ipairs { 80, 40 } do
         it("shows a lost context above the line, and opens it again", function()
             start()
             input(":use local", "local>")
-            input("local pid = require('orrery.core').self; 1", "\n1\nlocal>")
+            input("1", "\n1\nlocal>")
             t:type "os.exit(3)\n"
             t:await "lost"
             t:await "local (lost)>"

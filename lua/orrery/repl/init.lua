@@ -89,7 +89,7 @@ end
 function Repl:show_page(text)
     if text == "" then return end
     if not self.interactive then return self.print(text) end
-    require("orrery.repl.pager").show(text .. "\n", { enabled = self.settings.pager })
+    require("orrery.repl.pager").show(text, { enabled = self.settings.pager })
 end
 
 -- "line 2, column 5: unexpected symbol", with the line and a caret below it.
@@ -295,7 +295,8 @@ function Repl:leave() self.over = true end
 ---@param text string
 ---@return "complete"|"incomplete"|"syntax"
 function M.ready(text)
-    if text:find("^%s*[:!]") or not text:find("%S") then return "complete" end
+    if not text:find("%S") then return "complete" end
+    if text:find("^%s*[:!]") then return text:find("\n", 1, true) and "syntax" or "complete" end
     return (session.ready(text))
 end
 
@@ -390,17 +391,19 @@ function Repl:read_config()
     self.transcript:clear()
 end
 
+-- What Tab offers for the line, which may follow others of the same input. The lines before it are part of it there.
+---@private
+function Repl:offer(line, cursor, before)
+    local above = before or ""
+    local from, candidates = require("orrery.repl.complete").at(above .. line, #above + cursor, self:completion())
+    return from - #above, candidates
+end
+
 ---@private
 function Repl:open_terminal(history)
-    local terminal = require "orrery.repl.terminal"
-    local complete = require "orrery.repl.complete"
-    self.terminal = terminal.open {
+    self.terminal = require("orrery.repl.terminal").open {
         history = history,
-        complete = function(line, cursor)
-            local ok, from, candidates = pcall(complete.at, line, cursor, self:completion())
-            if ok then return from, candidates end
-            return cursor, {}
-        end,
+        complete = function(line, cursor, before) return self:offer(line, cursor, before) end,
     }
     self.terminal.ready = M.ready
 end
