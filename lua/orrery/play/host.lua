@@ -9,6 +9,7 @@
 local asking = require "orrery.play.asking"
 local engine = require "orrery.play.engine"
 local Error = require "orrery.error"
+local options = require "orrery.options"
 local resource = require "orrery.play.resource"
 local sources = require "orrery.play.sources"
 local steps = require "orrery.play.step"
@@ -335,6 +336,19 @@ local function index(h, key)
 end
 
 MT.__index = index
+
+--- Finds methods: those that are here, and resources.
+M.index = index
+
+options.declare_fields(index, {
+    names = function()
+        local names = { facts = "table" }
+        for _, name in ipairs(resource.names()) do names[name] = "function" end
+        for name, method in pairs(Host) do names[name] = type(method) end
+        return names
+    end,
+    options = function(name) return Host[name] == nil and resource.all_options(name) or nil end,
+})
 
 ---@class orrery.play.HostOptions
 ---@field name? string default: the context's
