@@ -29,7 +29,8 @@ local M = {}
 ---@type table<function, { schema: table|function, at?: integer }>
 local declared = setmetatable({}, { __mode = "k" })
 
---- Says which options a function takes, so that who types a call of it can be told. The schema is the one that it checks.
+--- Says which options a function takes, so that who types a call of it can be told. The schema is the one that it
+--- checks.
 ---@generic T: function
 ---@param fn T
 ---@param schema table|fun(): table? of this module, or of orrery.play.schema

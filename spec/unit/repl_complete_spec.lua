@@ -14,12 +14,13 @@ local env = {
     end,
     commands = {
         use = { args = "host" }, load = { args = "file" }, help = { args = "command" }, doc = { args = "name" },
-        time = { args = "lua" }, log = { args = "level", words = { "error", "warn" } }, here = {}, set = { args = "setting" },
+        time = { args = "lua" }, log = { args = "level", words = { "error", "warn" } }, here = {},
+        set = { args = "setting" },
     },
 }
 
--- What is typed has a | where the cursor is, at its end where there is none. The candidates' texts; what the line becomes with
--- the first of them.
+-- What is typed has a | where the cursor is, at its end where there is none. Returns the candidates' texts; what the
+-- line becomes with the first of them.
 local function at(typed)
     local cursor = (typed:find("|", 1, true) or #typed + 1) - 1
     local line = typed:sub(1, cursor) .. typed:sub(cursor + 2)
@@ -78,8 +79,10 @@ describe("completion of Lua", function()
     end)
 
     it("knows nothing of results, comments and numbers", function()
-        for _, text in ipairs { "f().", "f():", "subject.fn().", "('x' .. y).", "-- subj", "--[[ subj", "12", "x = 0x1",
-            "f{}.", '"a" .. f("b").', "goto subj", "...", "subject ", "x = 1 ", "f() ", "return nil ", '"\\', '"abc\n' } do
+        for _, text in ipairs {
+            "f().", "f():", "subject.fn().", "('x' .. y).", "-- subj", "--[[ subj", "12", "x = 0x1", "f{}.",
+            '"a" .. f("b").', "goto subj", "...", "subject ", "x = 1 ", "f() ", "return nil ", '"\\', '"abc\n',
+        } do
             assert.are.same({}, at(text), text)
         end
     end)
@@ -123,7 +126,7 @@ describe("completion of Lua", function()
 
     it("knows the options of resources", function()
         local play = require "orrery.play"
-        rawset(_G, "subject", play.host(web))
+        rawset(_G, "subject", play.host(rawget(_G, "web")))
         assert.are.same({ "path = " }, at "subject:file { pa")
         assert.are.same({ "path = " }, at 'play.play { run = function(h)\n  h:file { state = "absent", pa')
         assert.are.same({ "path = " }, at 'subject:apply { { "file", pa')
@@ -141,8 +144,10 @@ describe("completion of Lua", function()
     end)
 
     it("is in no hurry with text that is no Lua", function()
-        for _, text in ipairs { ")]}", "end end", "{{{((([", "= = =", "a.b.c.", "[[", "]]", "\0\1", "::", ":::", "function (",
-            "local function", "for", "x = {[", "require", 'require"', "\255\254", "if then else" } do
+        for _, text in ipairs {
+            ")]}", "end end", "{{{((([", "= = =", "a.b.c.", "[[", "]]", "\0\1", "::", ":::", "function (",
+            "local function", "for", "x = {[", "require", 'require"', "\255\254", "if then else",
+        } do
             for cursor = 0, #text do
                 local from, list = complete.at(text, cursor, env)
                 assert.is_true(from >= 1 and from <= cursor + 1)
@@ -154,7 +159,9 @@ describe("completion of Lua", function()
     it("has no candidates and no error where the call fails", function()
         local failing = { call = function() error { code = "timeout" } end, hosts = function() error "lost" end,
             commands = function() error "no" end }
-        for _, text in ipairs { "subj", "subject.", 'x["', '"/', 'orrery.ssh { us', ":use w", ":x", "!ls", 'orrery.ssh "w' } do
+        for _, text in ipairs {
+            "subj", "subject.", 'x["', '"/', 'orrery.ssh { us', ":use w", ":x", "!ls", 'orrery.ssh "w',
+        } do
             local _, list = complete.at(text, #text, failing)
             assert.are.same({}, list)
         end

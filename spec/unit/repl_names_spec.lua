@@ -128,7 +128,8 @@ describe("names of options", function()
         assert.matches("user", (option_names { "orrery", "ssh" }))
         assert.are.equal("keepalive name send", (option_names { "orrery", "localhost" }))
         assert.are.same({ "limit raise timeout", 2 }, { option_names { "orrery", "map" } })
-        assert.are.same({ "group mode on_progress owner timeout", 3 }, { option_names({ "orrery", "Context" }, "put") })
+        assert.are.same({ "group mode on_progress owner timeout", 3 },
+            { option_names({ "orrery", "Context" }, "put") })
         assert.matches("on_disconnect", (option_names({ "orrery", "Context" }, "run")))
         assert.matches("preserve_env", (option_names { "orrery", "sudo" }))
         assert.matches("preserve_env", (option_names({ "orrery", "Context" }, "sudo")))
@@ -153,7 +154,9 @@ describe("names of options", function()
         for _, name in ipairs(resource.names()) do
             local found = {}
             for _, option in ipairs(assert(names.options(nil, { "h" }, name), name)) do found[option.name] = option end
-            for option in pairs(resource.find(name).options) do assert.is_table(found[option], name .. " " .. option) end
+            for option in pairs(resource.find(name).options) do
+                assert.is_table(found[option], name .. " " .. option)
+            end
             assert.is_table(found.when)
         end
         assert.is_nil(names.options(nil, { "h" }, "no_such_resource"))
@@ -233,7 +236,8 @@ describe("names of modules", function()
     it("go up to the next dot", function()
         assert.are.same({ "orrery", "orrery." }, modules "orre")
         assert.are.same({ "orrery.play", "orrery.play." }, modules "orrery.pla")
-        assert.are.same({ "orrery.play.resources.file", "orrery.play.resources.find" }, modules "orrery.play.resources.fi")
+        assert.are.same({ "orrery.play.resources.file", "orrery.play.resources.find" },
+            modules "orrery.play.resources.fi")
     end)
 
     it("are those loaded, those preloaded, and the files", function()

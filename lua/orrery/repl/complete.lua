@@ -1,7 +1,7 @@
 --- What can be typed next: Lua, `:commands` with what they take, `!commands` of a shell.
 --
--- Values and files are asked for where the input will run, so that may be another machine, or be lost: then there are no
--- candidates. It never raises.
+-- Values and files are asked for where the input will run. That may be another machine, or one that is lost: then there
+-- are no candidates. It never raises.
 
 local code = require "orrery.repl.complete.code"
 local names = require "orrery.repl.names"

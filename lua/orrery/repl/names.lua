@@ -1,8 +1,8 @@
---- What can be named in a context: fields of its values, its modules, its files, the options of its functions. For the
---- completion of what is typed, so it runs wherever that will run.
+--- What can be named in a context: fields of its values, its modules, its files, the options of its functions. For
+--- the completion of what is typed, so it runs wherever that will run.
 --
--- Nothing of the user's is ever called, no metamethod either: fields are read raw, and `__index` is followed where it is
--- a table. What an `__index` function of this library finds is known by orrery.options.
+-- Nothing of the user's is ever called, no metamethod either: fields are read raw, and `__index` is followed where it
+-- is a table. What an `__index` function of this library finds is known by orrery.options.
 
 local options = require "orrery.options"
 local tokens = require "orrery.repl.tokens"
@@ -171,10 +171,12 @@ end
 ---@field types? string[]
 ---@field enum? any[] the values allowed
 
+local PLAIN = { string = true, number = true, boolean = true }
+
 local function plain_list(values)
     local list = {}
     for _, value in ipairs(values or {}) do
-        if type(value) == "string" or type(value) == "number" or type(value) == "boolean" then list[#list + 1] = value end
+        if PLAIN[type(value)] then list[#list + 1] = value end
     end
     return list[1] ~= nil and list or nil
 end
@@ -188,18 +190,12 @@ local function describe(name, spec)
 end
 
 local function declared(id, path, method)
-    local name, owner, known = method, nil, true
-    if method then
-        owner = find(id, path)
-        known = owner ~= nil
-    elseif #path == 1 then
-        return options.of(root(id, path[1]) or false)
-    else
-        owner, name = find(id, path, #path - 1), path[#path]
-    end
+    if not method and #path == 1 then return options.of(root(id, path[1]) or false) end
+    local owner = find(id, path, method and #path or #path - 1)
+    local name = method or path[#path]
     local fn, more = field(owner, name)
     if type(fn) == "function" then return options.of(fn) end
-    more = more or not known and resources { "h" }
+    if method and owner == nil then more = resources { "h" } end
     return more and more.options and { schema = more.options(name) }
 end
 
@@ -249,7 +245,7 @@ end
 ---@param prefix string "/etc/pa", "~/x"; relative to where the process is
 ---@param most integer
 ---@return orrery.repl.Name[] files by their names in that directory, sorted
----@return string directory in which they are, as it is typed, with "~" made what it stands for; "" or with "/" at its end
+---@return string directory in which they are, as it is typed, but for "~"; "" or with "/" at its end
 function M.files(prefix, most)
     local sys = require "orrery.sys"
     local typed, base = prefix:match "^(.*/)([^/]*)$"

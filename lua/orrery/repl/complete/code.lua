@@ -40,7 +40,9 @@ local function names(at, after, env)
         if starts(name, at.prefix) then list[#list + 1] = { text = name, shown = name, kind = "local" } end
     end
     for word in pairs(at.prefix ~= "" and tokens.keywords or {}) do
-        if starts(word, at.prefix) then list[#list + 1] = { text = word, shown = word, kind = "keyword", final = true } end
+        if starts(word, at.prefix) then
+            list[#list + 1] = { text = word, shown = word, kind = "keyword", final = true }
+        end
     end
     return add_values(list, M.ask(env, "fields", env.id, {}, false, at.prefix, env.most), after)
 end
@@ -135,23 +137,23 @@ local function modules(at, after, env, inside)
     return at.from, list
 end
 
+local function of_file(each, path, at, after)
+    if each.kind == "directory" then
+        local quoted = words.lua_quoted(path .. "/", at.quote)
+        return quoted and { text = quoted, shown = each.name .. "/", kind = "directory" } or nil
+    end
+    local candidate = whole(path, at, after, "file")
+    if candidate then candidate.shown = each.name end
+    return candidate
+end
+
 local function files(at, after, env, inside)
     local found, directory = M.ask(env, "files", inside, env.most)
     local typed, list = inside:match "^.*/" or "", {}
     if inside:find "^~[^/]*$" and #inside > 0 then return at.from, {} end
     -- Lua knows no "~".
     local head = directory ~= typed and directory or nil
-    for _, each in ipairs(found or {}) do
-        local path, candidate = (head or "") .. each.name, nil
-        if each.kind == "directory" then
-            local quoted = words.lua_quoted(path .. "/", at.quote)
-            candidate = quoted and { text = quoted, shown = each.name .. "/", kind = "directory" }
-        else
-            candidate = whole(path, at, after, "file")
-            if candidate then candidate.shown = each.name end
-        end
-        list[#list + 1] = candidate
-    end
+    for _, each in ipairs(found or {}) do list[#list + 1] = of_file(each, (head or "") .. each.name, at, after) end
     if head then return at.from, list end
     return at.from + #(at.prefix:match "^.*/" or ""), list
 end

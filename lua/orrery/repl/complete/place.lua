@@ -251,9 +251,9 @@ local function ends_callee(token)
 end
 
 function Walk:table_of(n)
-    local frame, before = self.frames[n], nil
+    local frame = self.frames[n]
     if not frame or frame.sign ~= "{" then return nil end
-    before = self.list[frame.at - 1]
+    local before = self.list[frame.at - 1]
     if is(before, "(") or is(before, ",") then return self:call_of(n - 1) end
     if not ends_callee(before) then return nil end
     local call = callee(self.list, frame.at - 1, self.aliases)

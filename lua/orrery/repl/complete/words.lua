@@ -5,7 +5,8 @@ local M = {}
 -- Shell -------------------------------------------------------------------------------------------
 
 -- What runs the command that stands behind it.
-local BEFORE = { sudo = true, env = true, exec = true, nohup = true, time = true, command = true, xargs = true, doas = true }
+local BEFORE = {}
+for name in ("sudo doas env exec nohup nice time command xargs"):gmatch "%S+" do BEFORE[name] = true end
 
 ---@class orrery.repl.ShellWord the word at the end of a command
 ---@field from integer byte where what can be replaced begins: behind its last "/", and its open quote
