@@ -165,8 +165,9 @@ describe("names of options", function()
     it("are declared by every module that checks some", function()
         -- These check what is no argument: a definition's own table, a hop of a list, an entry of an inventory.
         local inner = { ["lua/orrery/options.lua"] = true, ["lua/orrery/ssh.lua"] = true,
-            ["lua/orrery/play/settings.lua"] = true, ["lua/orrery/play/inventory/lua.lua"] = true }
-        local list = assert(io.popen "grep -rlF 'options.check(' lua")
+            ["lua/orrery/play/settings.lua"] = true, ["lua/orrery/play/inventory/lua.lua"] = true,
+            ["lua/orrery/play/resource.lua"] = true }
+        local list = assert(io.popen "grep -rlE '(options|schema)[.]check[(]' lua")
         for path in list:lines() do
             local file = assert(io.open(path))
             local text = file:read "*a"

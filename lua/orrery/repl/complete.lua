@@ -211,16 +211,18 @@ local function find(text, after, env)
 end
 
 --- What can be typed at a place.
----@param line string the input so far; of one that has several lines, all of them
+---@param line string the input so far; of one that has several lines, all of them, or the one with the cursor in it
 ---@param cursor integer bytes in front of it
 ---@param env orrery.repl.CompleteEnv
+---@param above? string the lines in front of that one
 ---@return integer from the byte where what is replaced begins, which ends at the cursor
 ---@return orrery.repl.Candidate[] candidates sorted, at most M.MOST
-function M.at(line, cursor, env)
+function M.at(line, cursor, env, above)
     local own = setmetatable({ most = M.MOST }, { __index = env })
-    local ok, from, list = pcall(find, line:sub(1, cursor), line:sub(cursor + 1), own)
+    local head = above and above ~= "" and above:gsub("\n?$", "\n", 1) or ""
+    local ok, from, list = pcall(find, head .. line:sub(1, cursor), line:sub(cursor + 1), own)
     if not ok then return cursor + 1, {} end
-    return from, tidy(list)
+    return math.max(from - #head, 1), tidy(list)
 end
 
 return M

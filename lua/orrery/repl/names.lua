@@ -28,14 +28,13 @@ end
 
 local function locals(id)
     local of = id and session()
-    local ok, list = pcall(function() return of.locals(id) end)
-    return ok and list or {}
+    return of and of.locals(id) or {}
 end
 
 local function local_value(id, name)
     local of = id and session()
-    local ok, found, value = pcall(function() return of.lookup(id, name) end)
-    return ok and found, value
+    if of then return of.lookup(id, name) end
+    return false
 end
 
 local function index_of(value)

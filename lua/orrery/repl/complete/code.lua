@@ -207,7 +207,7 @@ local function text(at, after, env, inside)
         local from, list = one_host(at, after, env, inside)
         if #list > 0 then return from, list end
     end
-    if at.key and HOSTS[at.key] then
+    if HOSTS[at.key or at.list_of or ""] then
         local from, operand = words.operand(at.prefix)
         local list = from and M.hosts(operand, env) or {}
         if #list > 0 then return at.from + from - 1, list end

@@ -24,6 +24,7 @@ local M = {}
 ---@field table_of? orrery.repl.CallPlace the call that the table is for in whose braces this is
 ---@field begins? boolean a field of that table begins here
 ---@field key? string the field of that table whose value this is
+---@field list_of? string the field of a table in whose list this is
 ---@field given table<string, true> the fields that the table has
 ---@field names string[] that the text declares
 
@@ -288,6 +289,7 @@ local function surround(place, list, last)
     place.call = self:call_of(n)
     place.table_of = self:table_of(n) or self:step_of(n)
     place.begins = frame ~= nil and frame.sign == "{" and (last == frame.at or is(before, ",") or is(before, ";"))
+    place.list_of = place.begins and is(list[frame.at - 1], "=") and n > 1 and self.frames[n - 1].key or nil
     place.key = is(before, "=") and frame and frame.sign == "{" and frame.key or nil
     if place.kind == "string" and is_name(before) then -- f "..."
         place.call = callee(list, last, self.aliases)
