@@ -49,6 +49,7 @@ function M.listen(path, opts)
     must(core.listen_at(path, opts.timeout))
     return setmetatable({ path = path }, Listener)
 end
+options.declare(M.listen, LISTEN_OPTIONS, 2)
 
 --- Parts from those that are attached, and removes the socket. Closing twice is fine.
 function Listener:close()

@@ -292,6 +292,7 @@ end
 function Context:run(argv, opts)
     return run(self, "run", argv, opts)
 end
+options.declare(Context.run, OPTIONS, 2)
 
 --- Runs text with the context's `sh`. Further arguments are its $1, $2 ...: no quoting is needed.
 ---@param text string
@@ -308,5 +309,6 @@ function Context:shell(text, ...)
     if type(args[#args]) == "table" and not secret.is(args[#args]) then opts = table.remove(args) end
     return run(self, "shell", { "sh", "-c", text, "sh", unpack(args) }, opts)
 end
+options.declare(Context.shell, OPTIONS)
 
 return {}

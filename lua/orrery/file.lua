@@ -108,4 +108,7 @@ function Context:get(from, to, opts)
     return transfer(self, "get", core.get, from, to, opts)
 end
 
+options.declare(Context.put, OPTIONS, 3)
+options.declare(Context.get, OPTIONS, 3)
+
 return {}

@@ -47,6 +47,9 @@ local M = {
 function M.localhost(opts)
     return context.open(localhost.plan(opts))
 end
+options.declare_as(M.localhost, localhost.plan)
+
+local function ssh_options() return require("orrery.ssh").options end
 
 --- Opens a context on a host over SSH; see orrery.ssh's options.
 ---@param target string|orrery.SshOptions
@@ -55,6 +58,7 @@ end
 function M.ssh(target, opts)
     return require("orrery.ssh").open(target, opts)
 end
+options.declare(M.ssh, ssh_options)
 
 --- Opens a context on a host that is reached from this one, with keys, known hosts and people of here; see
 --- docs/ssh.md, "From another context".
@@ -66,6 +70,7 @@ end
 function context.Context:ssh(target, opts)
     return require("orrery.ssh_nested").open(self, target, opts)
 end
+options.declare(context.Context.ssh, ssh_options)
 
 local SETTINGS = {
     spin = {
@@ -85,6 +90,7 @@ function M.configure(settings)
     settings = options.check("configure", settings, SETTINGS)
     core.configure(settings.spin, settings.attend)
 end
+options.declare(M.configure, SETTINGS, 1)
 
 --- Adds a launcher, a way into a child by a command; docs/launchers.md shows how.
 ---@param definition orrery.Launcher
@@ -92,6 +98,7 @@ end
 function M.launcher(definition)
     launcher.register(definition)
 end
+options.declare_as(M.launcher, launcher.register)
 
 --- What the runtime has done in this process, as numbers by name; `orrery run --stats` says what each
 --- means. In a child: ctx:call("orrery.stats").
@@ -128,11 +135,5 @@ end
 ---@return boolean
 function M.is_error(value) return Error.is(value) end
 
--- orrery.sudo, orrery.podman ...: each launcher is read when it is first used.
-setmetatable(M, {
-    __index = function(_, name)
-        return type(name) == "string" and launcher.opener(name) or nil
-    end,
-})
-
-return M
+-- orrery.sudo, orrery.podman ...
+return setmetatable(M, { __index = launcher.openers })

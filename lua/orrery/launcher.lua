@@ -107,9 +107,17 @@ function M.for_another(plan)
     return plan
 end
 
--- Makes `ctx:NAME` of it.
+--- What `orrery.NAME` is.
+---@type table<string, fun(first?: string|table, opts?: table): orrery.Context>
+M.openers = {}
+
+-- Makes `orrery.NAME` and `ctx:NAME` of it.
 local function publish(name)
-    nested.add(name, function(...) return M.for_another(M.plan(name, ...)) end)
+    local function schema() return M.schema(name) end
+    local function open(first, opts) return context.open(M.plan(name, first, opts)) end
+    local function plan(...) return M.for_another(M.plan(name, ...)) end
+    M.openers[name] = options.declare(open, schema)
+    nested.add(name, options.declare(plan, schema))
 end
 
 local function add(definition)
@@ -127,6 +135,11 @@ local function find(name)
     return known[name]
 end
 
+--- All options of a launcher.
+---@param name string
+---@return orrery.OptionSchema
+function M.schema(name) return find(name).schema end
+
 --- Adds a launcher of your own: afterwards there is orrery.NAME(target, options).
 ---@param definition orrery.Launcher
 ---Raises "option" for what is wrong in it; "argument" for a name that is taken.
@@ -138,6 +151,7 @@ function M.register(definition)
     add(definition)
     publish(launcher.name)
 end
+options.declare(M.register, DEFINITION, 1)
 
 -- The arguments of orrery.NAME as one table of options.
 local function read(launcher, first, opts)
@@ -224,14 +238,6 @@ function M.plan(name, first, opts)
         ask = opts.ask, asking = asking(launcher, opts),
         explain = explainer(launcher.signs, program, label),
     }
-end
-
---- What `orrery.NAME` is.
----@param name string
----@return nil|fun(first?: string|table, opts?: table): orrery.Context
-function M.opener(name)
-    if not find(name) then return nil end
-    return function(first, opts) return context.open(M.plan(name, first, opts)) end
 end
 
 -- Errors ------------------------------------------------------------------------------------------

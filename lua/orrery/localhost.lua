@@ -28,6 +28,8 @@ function M.plan(opts)
     }
 end
 
+options.declare(M.plan, OPTIONS, 1)
+
 ---@class orrery.Context
 ---@field localhost fun(self: orrery.Context, opts?: orrery.LocalOptions): orrery.Context a child process of this
 ---context's, on its machine

@@ -14,6 +14,7 @@ local context = require "orrery.context"
 local core = require "orrery.core"
 local Error = require "orrery.error"
 local link = require "orrery.link"
+local options = require "orrery.options"
 local receiver = require "orrery.receiver"
 local sched = require "orrery.sched"
 
@@ -137,7 +138,8 @@ end
 ---@param name string
 ---@param planner fun(...: any): orrery.Plan raises what is wrong with its arguments
 function M.add(name, planner)
-    context.Context[name] = function(self, ...) return M.open(self, planner(...)) end
+    local function open(self, ...) return M.open(self, planner(...)) end
+    context.Context[name] = options.declare_as(open, planner)
 end
 
 return M

@@ -21,6 +21,65 @@ local Error = require "orrery.error"
 
 local M = {}
 
+---@class orrery.Declared the options that a function takes
+---@field schema orrery.OptionSchema|orrery.play.Schema
+---@field at? integer which argument they are; nil: whichever is a table
+
+-- Weak, so that a function may go. A schema may be a function that returns it, where it is elsewhere.
+---@type table<function, { schema: table|function, at?: integer }>
+local declared = setmetatable({}, { __mode = "k" })
+
+--- Says which options a function takes, so that who types a call of it can be told. The schema is the one that it
+--- checks.
+---@generic T: function
+---@param fn T
+---@param schema table|fun(): table? of this module, or of orrery.play.schema
+---@param at? integer which argument they are, not counting `self`; nil: whichever is a table
+---@return T fn
+function M.declare(fn, schema, at)
+    declared[fn] = { schema = schema, at = at }
+    return fn
+end
+
+--- The same options as another function, if that has some.
+---@generic T: function
+---@param fn T
+---@param other function
+---@return T fn
+function M.declare_as(fn, other)
+    declared[fn] = declared[other]
+    return fn
+end
+
+--- The options that a function takes.
+---@param fn function
+---@return orrery.Declared? declared nil where it has not been said
+---Raises what loading the schema raises.
+function M.of(fn)
+    local found = declared[fn]
+    if not found then return nil end
+    local schema = found.schema
+    if type(schema) == "function" then schema = schema() end
+    return schema and { schema = schema, at = found.at }
+end
+
+---@class orrery.Fields what an `__index` function finds, which cannot be seen from outside
+---@field names fun(): table<string, string> the type of each field, by its name
+---@field options? fun(name: string): table? the schema of the function of that name
+
+---@type table<function, orrery.Fields>
+local fields = setmetatable({}, { __mode = "k" })
+
+--- Says what an `__index` function finds.
+---@param index function
+---@param of orrery.Fields
+function M.declare_fields(index, of) fields[index] = of end
+
+--- What an `__index` function finds.
+---@param index function
+---@return orrery.Fields?
+function M.fields(index) return fields[index] end
+
 -- Optimal string alignment distance: insert, delete, replace, swap two neighbours. Options are
 -- short, and this only runs when an error is on its way.
 local function distance(a, b)

@@ -159,4 +159,7 @@ function M.map(list, opts, fn)
     return start("map", list, opts, fn)
 end
 
+options.declare(M.each, SCHEMA, 2)
+options.declare(M.map, SCHEMA, 2)
+
 return M

@@ -344,6 +344,7 @@ function M.file(path, opts)
     end
     return M.new(without_newline(text, opts))
 end
+options.declare(M.file, FILE, 2)
 
 -- What it says besides is for the person, and no part of the secret.
 local OWN_STDERR = [[
@@ -367,6 +368,7 @@ function M.command(argv, opts)
     end
     return M.new(without_newline(output, opts))
 end
+options.declare(M.command, FILE, 2)
 
 --- What an encrypted file holds: `orrery vault` makes them. A Lua table in it comes as one, its texts as secrets.
 ---@param path string
@@ -376,5 +378,6 @@ end
 function M.vault(path, opts)
     return require("orrery.vault").open(path, opts)
 end
+options.declare(M.vault, function() return options.of(require("orrery.vault").open).schema end, 2)
 
 return setmetatable(M, { __call = function(_, text) return M.new(text) end })

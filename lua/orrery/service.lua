@@ -292,5 +292,6 @@ function M.service(name, functions, opts)
     if functions then return register(name, functions, opts) end
     return proxy(name)
 end
+options.declare(M.service, OPTIONS, 3)
 
 return M

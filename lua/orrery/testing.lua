@@ -85,6 +85,7 @@ function M.playbook(path, opts)
     opts = options.check("testing.playbook", opts, PLAYBOOK)
     return setmetatable({ path = path, opts = opts, hosts = {} }, Playbook)
 end
+options.declare(M.playbook, PLAYBOOK, 2)
 
 --- The sandbox of a host.
 ---@param name string
@@ -144,6 +145,7 @@ function Playbook:run(opts)
     session.reset()
     return run_of(status, err ~= nil and Error.from(err) or nil, view.events)
 end
+options.declare(Playbook.run, RUN, 1)
 
 local function fail(text, list)
     Error.raise { code = "resource", at = Error.at(), message = text .. ":\n  " .. table.concat(list, "\n  ") }

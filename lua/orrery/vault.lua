@@ -247,6 +247,7 @@ function M.read(path, opts)
     remember(passphrase)
     return plain, passphrase, sealed
 end
+options.declare(M.read, OPTIONS, 2)
 
 --- Writes a vault: at once, or not at all. Its mode and owner stay; a new one is its owner's alone.
 ---@param path string
@@ -323,5 +324,6 @@ function M.open(path, opts)
     if type(problem) == "number" then problem = ("line %d of it is no Lua"):format(problem) end
     return fail(path, problem .. "; raw = true gives its text")
 end
+options.declare(M.open, OPTIONS, 2)
 
 return M

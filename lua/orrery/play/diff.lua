@@ -280,6 +280,7 @@ function M.unified(before, after, opts)
     add_hunks(out, merge(search), opts)
     return table.concat(out, "\n")
 end
+options.declare(M.unified, OPTIONS, 3)
 
 -- Differences -------------------------------------------------------------------------------------
 
@@ -308,12 +309,14 @@ end
 
 local function is_text(value) return value == nil or type(value) == "string" end
 
+local FORMAT = { colour = "boolean", context = "number" }
+
 --- Differences as a resource gives them: one of a `path` as a unified diff, others as a line before and a line after.
 ---@param list orrery.Difference[]
 ---@param opts? { colour?: boolean, context?: integer }
 ---@return string text lines, without a newline at the end; "" where there is nothing
 function M.format(list, opts)
-    opts = options.check("diff.format", opts, { colour = "boolean", context = "number" })
+    opts = options.check("diff.format", opts, FORMAT)
     local out = {}
     for _, each in ipairs(list) do
         if each.path and not each.what and is_text(each.before) and is_text(each.after) then
@@ -326,5 +329,6 @@ function M.format(list, opts)
     end
     return table.concat(out, "\n")
 end
+options.declare(M.format, FORMAT, 2)
 
 return M

@@ -7,8 +7,10 @@
 -- performed.
 
 local asking = require "orrery.play.asking"
+local context = require "orrery.context"
 local engine = require "orrery.play.engine"
 local Error = require "orrery.error"
+local options = require "orrery.options"
 local resource = require "orrery.play.resource"
 local sources = require "orrery.play.sources"
 local steps = require "orrery.play.step"
@@ -306,6 +308,7 @@ Host.say, Host.warn = say "info", say "warning"
 ---@param opts? table
 ---@return orrery.play.Result result with code, stdout, stderr
 function Host:run(argv, opts) return self:command(require("orrery.play.commands").given(argv, opts)) end
+options.declare(Host.run, function() return resource.all_options "command" end, 2)
 
 --- Calls a function on the target. It is the script's own: it also runs in check mode, and should look at h.check.
 ---@param fn function|string
@@ -323,6 +326,9 @@ function Host:put(from, to, opts) return require("orrery.play.transfers").put(se
 --- Copies a file from the target to here, as a step.
 function Host:get(from, to, opts) return require("orrery.play.transfers").get(self, from, to, opts) end
 
+options.declare_as(Host.put, context.Context.put)
+options.declare_as(Host.get, context.Context.get)
+
 local function index(h, key)
     if Host[key] ~= nil then return Host[key] end
     if key == "facts" then
@@ -335,6 +341,23 @@ local function index(h, key)
 end
 
 MT.__index = index
+
+--- Finds methods: those that are here, and resources.
+M.index = index
+
+options.declare_fields(index, {
+    names = function()
+        local names = { facts = "table" }
+        for _, name in ipairs(resource.names()) do names[name] = "function" end
+        for name, method in pairs(Host) do names[name] = type(method) end
+        return names
+    end,
+    options = function(name)
+        if Host[name] == nil then return resource.all_options(name) end
+        local declared = options.of(Host[name])
+        return declared and declared.schema
+    end,
+})
 
 ---@class orrery.play.HostOptions
 ---@field name? string default: the context's

@@ -8,6 +8,7 @@
 --
 -- docs/playbooks.md explains it. Nothing is opened before the first play begins.
 
+local options = require "orrery.options"
 local plays = require "orrery.play.plays"
 local session = require "orrery.play.session"
 
@@ -29,6 +30,7 @@ M.fail = M.resource.fail
 function M.configure(settings)
     session.configure(require("orrery.play.settings").check(settings), true)
 end
+options.declare(M.configure, function() return require("orrery.play.settings").schema end, 1)
 
 --- Ends the run: says the recap and closes all. The end of a script does it by itself.
 ---@return integer status 0: all is well; 2: some host failed; 3: some was not reached, or was lost
@@ -48,10 +50,12 @@ end
 function M.flush_handlers(h) h:flush_handlers() end
 
 -- orrery.play.schema, orrery.play.template ...: read when they are used.
-return setmetatable(M, {
-    __index = function(_, name)
-        local PARTS = { schema = true, template = true, facts = true, inventory = true, vault = true }
-        if type(name) ~= "string" or not PARTS[name] then return nil end
-        return require(name == "vault" and "orrery.vault" or "orrery.play." .. name)
-    end,
-})
+local PARTS = { schema = "table", template = "table", facts = "table", inventory = "table", vault = "table" }
+
+local function index(_, name)
+    if type(name) ~= "string" or not PARTS[name] then return nil end
+    return require(name == "vault" and "orrery.vault" or "orrery.play." .. name)
+end
+options.declare_fields(index, { names = function() return PARTS end })
+
+return setmetatable(M, { __index = index })

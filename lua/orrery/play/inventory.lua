@@ -51,6 +51,7 @@ function M.load(list, opts)
     for _, directory in ipairs(opts.vars_dirs or {}) do read_vars(directory) end
     return setmetatable({ model = model, sources = list, alone = {} }, Inventory)
 end
+options.declare(M.load, LOAD, 2)
 
 --- The sources that are meant where none is given: those of $ORRERY_INVENTORY (paths with a colon between them, or a
 --- single source of another kind), else what lies next to a playbook: inventory.lua, .ini, .json, or a directory.

@@ -329,5 +329,6 @@ function M.play(spec)
     run:begin()
     return self:run()
 end
+options.declare(M.play, PLAY, 1)
 
 return M

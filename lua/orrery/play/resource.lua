@@ -166,6 +166,18 @@ local function known_modifiers()
 end
 local MODIFIERS_SCHEMA = known_modifiers()
 
+--- All that can be said of a step: the resource's options, and what every resource takes.
+---@param name string of a resource
+---@return orrery.play.Schema? schema nil where there is no such resource
+function M.all_options(name)
+    local definition = M.find(name)
+    if not definition then return nil end
+    local all = {}
+    for key, option in pairs(MODIFIERS_SCHEMA) do all[key] = option end
+    for key, option in pairs(definition.options) do all[key] = option end
+    return all
+end
+
 local function revealed(secret, value)
     if secret.is(value) then return secret.reveal(value) end
     if type(value) ~= "table" or getmetatable(value) then return value end

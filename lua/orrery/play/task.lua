@@ -2,6 +2,7 @@
 
 local Error = require "orrery.error"
 local host = require "orrery.play.host"
+local options = require "orrery.options"
 local resource = require "orrery.play.resource"
 local schema = require "orrery.play.schema"
 local sched = require "orrery.sched"
@@ -162,6 +163,7 @@ function Host:task(name, opts, fn)
     local result = M.run(self, name, opts, fn)
     return result.value, result.error
 end
+options.declare(Host.task, TASK, 2)
 
 --- Runs the handlers that this host owes now, instead of at the end of the play.
 function Host:flush_handlers()

@@ -429,15 +429,18 @@ local function beside(template)
     end
 end
 
+local OPTIONS = { include = "function" }
+
 --- Renders it.
 ---@param vars? table the names that it may read
 ---@param opts? orrery.TemplateOptions
 ---@return string|orrery.Secret text a secret, where a secret was written into it
 ---Raises "template" with the name and line of the template.
 function Template:render(vars, opts)
-    opts = options.check("template", opts, { include = "function" })
+    opts = options.check("template", opts, OPTIONS)
     return render(self, { vars or {} }, opts.include or beside(self), 0)
 end
+options.declare(Template.render, OPTIONS, 2)
 
 --- Renders a text.
 ---@param text string
@@ -449,5 +452,6 @@ end
 function M.render(text, vars, name, opts)
     return M.compile(text, name):render(vars, opts)
 end
+options.declare(M.render, OPTIONS, 4)
 
 return M

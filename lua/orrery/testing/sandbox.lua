@@ -72,6 +72,7 @@ function M.open(opts)
     self.ctx = ok and ctx or require("orrery").localhost { name = self.name }
     return self
 end
+options.declare(M.open, OPTIONS, 1)
 
 --- Throws it away, with all that runs in it.
 function Sandbox:close()
@@ -144,6 +145,7 @@ function Sandbox:has_file(path, expected)
     end
     return stat
 end
+options.declare(Sandbox.has_file, FILE, 2)
 
 --- There must be nothing at a path.
 ---@param path string
@@ -171,6 +173,7 @@ function Sandbox:runs(argv, expected)
     end
     return r
 end
+options.declare(Sandbox.runs, COMMAND, 2)
 
 local SERVICE = { running = { type = "boolean", default = true }, enabled = "boolean" }
 
@@ -198,5 +201,6 @@ function Sandbox:has_service(name, expected)
         fail(self, "service %s %s at boot", name, enabled and "is started" or "is not started")
     end
 end
+options.declare(Sandbox.has_service, SERVICE, 2)
 
 return M
