@@ -391,19 +391,13 @@ function Repl:read_config()
     self.transcript:clear()
 end
 
--- What Tab offers for the line, which may follow others of the same input. The lines before it are part of it there.
----@private
-function Repl:offer(line, cursor, before)
-    local above = before or ""
-    local from, candidates = require("orrery.repl.complete").at(above .. line, #above + cursor, self:completion())
-    return from - #above, candidates
-end
-
 ---@private
 function Repl:open_terminal(history)
     self.terminal = require("orrery.repl.terminal").open {
         history = history,
-        complete = function(line, cursor, before) return self:offer(line, cursor, before) end,
+        complete = function(line, cursor, before)
+            return require("orrery.repl.complete").at(line, cursor, self:completion(), before)
+        end,
     }
     self.terminal.ready = M.ready
 end
