@@ -27,6 +27,7 @@ local M = { Context = Context }
 local LINGER = 3
 --- What CANCEL says where a call is to end for good, and how long it has until BREAK follows, seconds.
 local FOR_GOOD, PATIENCE = "\1", 0.2
+local MOST_BREAKS = 50
 
 ---@type table<orrery.Context, userdata>
 local ways = setmetatable({}, { __mode = "k" })
@@ -340,9 +341,13 @@ local function insist(call, list)
     local ending = setmetatable({ context = ctx.id, seq = call.seq, list = list }, Ending)
     link.open(ending)
     list[ending] = ctx.name
-    sched.after(PATIENCE, function()
-        if list[ending] then pcall(M.send, ctx, core.handle.BREAK, ending.seq, "", true) end
-    end)
+    local left = MOST_BREAKS
+    local function again()
+        if not list[ending] or left == 0 then return end
+        left = left - 1
+        if pcall(M.send, ctx, core.handle.BREAK, ending.seq, "", true) then sched.after(PATIENCE, again) end
+    end
+    sched.after(PATIENCE, again)
 end
 
 -- A call that nobody waits for any more is told to end there.
