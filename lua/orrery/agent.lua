@@ -1,6 +1,7 @@
 --- What an agent does: run calls for its parent. Loaded, and so listening, before the parent's first
 --- message; `serve` then runs until the parent is gone.
 
+local breaking = require "orrery.breaking"
 local closure = require "orrery.closure"
 local codec = require "orrery.codec"
 local core = require "orrery.core"
@@ -149,16 +150,31 @@ local function on_call(seq, src, reply, _, payload, ...)
     return true
 end
 
-local function on_cancel(seq, src, reply)
+local function find_work(src, reply, seq)
     local work = running[seq]
     while work and (work.src ~= src or work.reply ~= reply) do work = work.other end
-    if work then work:cancel() end
+    return work
+end
+
+local function on_cancel(seq, src, reply, _, payload)
+    local work = find_work(src, reply, seq)
+    if work then work:cancel(payload ~= "" and breaking.error() or nil) end
+end
+
+-- Calls that are to end for good; they may be computing.
+local function take_breaks()
+    for src, reply, seq in core.next_break do
+        local work = find_work(src, reply, seq)
+        if work then breaking.end_task(work, breaking.error()) end
+    end
 end
 
 core.listen(core.handle.CALL, true)
 core.listen(core.handle.CANCEL, true)
 link.handle(core.handle.CALL, on_call)
 link.handle(core.handle.CANCEL, on_cancel)
+link.handle(core.handle.BREAK, take_breaks)
+breaking.install(take_breaks, true)
 link.expect(1) -- there is always a next call
 modules.serve()
 modules.install()

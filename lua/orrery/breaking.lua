@@ -5,6 +5,7 @@
 -- occasion, so that nobody goes on by catching it.
 
 local core = require "orrery.core"
+local Error = require "orrery.error"
 local sched = require "orrery.sched"
 
 local M = {}
@@ -23,6 +24,24 @@ local look
 
 -- How the sources of this library begin.
 local own = debug.getinfo(1, "S").source:match("^(.*)breaking")
+
+-- Errors that end for good, wherever they come to; and the calls in other contexts that they still have to end.
+---@type table<orrery.Error, table<orrery.Question, string>>
+local insisting = setmetatable({}, { __mode = "k" })
+
+--- Makes an error that ends for good whatever is cancelled with it, calls in other contexts as well.
+---@return orrery.Error
+function M.error()
+    local err = Error.new { code = "interrupted", message = "interrupted by Ctrl-C" }
+    insisting[err] = {}
+    return err
+end
+
+--- The calls in other contexts that have not ended yet of those that were cancelled with it, and the names of these
+--- contexts.
+---@param err orrery.Error
+---@return table<orrery.Question, string>? calls nil for an error that is no such one
+function M.unfinished(err) return insisting[err] end
 
 local function forget_those_over()
     for run in pairs(ends) do
@@ -72,6 +91,17 @@ function M.end_run(run, err, seconds)
             sched.break_run(run, err)
             core.watch_code(SOON)
         end)
+    end
+end
+
+--- Ends a task, and what it has spawned, at once and for good.
+---@param task orrery.Task
+---@param err orrery.Error
+function M.end_task(task, err)
+    M.end_run(task:own_run(), err, 0)
+    if not task.waiting then -- it runs, and the scheduler may not have seen it yet
+        task:cancel(err)
+        task.interrupt = err
     end
 end
 

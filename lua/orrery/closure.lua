@@ -245,6 +245,7 @@ end
 -- Unpacking ---------------------------------------------------------------------------------------
 
 local MAX_LOADED = 128     -- functions kept per generation
+local UNNAMED = "=function"
 local MAX_LOADED_SIZE = 2 ^ 16 -- bytes; larger ones are not called in a tight loop
 
 -- Functions without upvalues, by bytecode: the one that was loaded last time serves again, with the
@@ -258,9 +259,12 @@ local function load_bytecode(code)
     if fn and young[code] then return fn, 0 end
     if not fn then
         local why
-        fn, why = load(code, "=function", "b")
+        fn, why = load(code, UNNAMED, "b")
         if not fn then error("a function does not load: " .. tostring(why), 0) end
-        local nups = debug.getinfo(fn, "u").nups
+        local info = debug.getinfo(fn, "Su")
+        local nups = info.nups
+        -- What was typed at a prompt is to end with Ctrl-C: see orrery.breaking. Compiled loops never look.
+        if info.source:sub(1, 1) == "=" and info.source ~= UNNAMED then jit.off(fn, true) end
         if #code > MAX_LOADED_SIZE or nups > 0 then return fn, nups end
     end
     if young_count >= MAX_LOADED then young, old, young_count = {}, young, 0 end

@@ -4,6 +4,7 @@
 -- way there is looked up by its id, once in each process.
 
 local ask = require "orrery.ask"
+local breaking = require "orrery.breaking"
 local closure = require "orrery.closure"
 local codec = require "orrery.codec"
 local core = require "orrery.core"
@@ -24,6 +25,9 @@ local M = { Context = Context }
 
 --- How long a closing child may take to end by itself, seconds.
 local LINGER = 3
+--- What CANCEL says where a call is to end for good, and how long it has until BREAK follows, seconds.
+local FOR_GOOD, PATIENCE = "\1", 0.2
+local MOST_BREAKS = 50
 
 ---@type table<orrery.Context, userdata>
 local ways = setmetatable({}, { __mode = "k" })
@@ -321,10 +325,38 @@ function Call:describe() return "a call in " .. self.ctx.name end
 -- Where it is cancelled: an empty message there, with the same number.
 Call.cancel_handle = core.handle.CANCEL
 
--- A call that nobody waits for any more is told to end there.
-function Call:on_cancel()
+-- One that is to end for good is still heard of, until it has.
+local Ending = {}
+Ending.__index = Ending
+
+function Ending:answered()
     link.finish(self)
-    pcall(M.send, self.ctx, self.cancel_handle, self.seq, "", true)
+    self.list[self] = nil
+end
+
+function Ending:lost() self.list[self] = nil end
+
+local function insist(call, list)
+    local ctx = call.ctx
+    local ending = setmetatable({ context = ctx.id, seq = call.seq, list = list }, Ending)
+    link.open(ending)
+    list[ending] = ctx.name
+    local left = MOST_BREAKS
+    local function again()
+        if not list[ending] or left == 0 then return end
+        left = left - 1
+        if pcall(M.send, ctx, core.handle.BREAK, ending.seq, "", true) then sched.after(PATIENCE, again) end
+    end
+    sched.after(PATIENCE, again)
+end
+
+-- A call that nobody waits for any more is told to end there.
+function Call:on_cancel(err)
+    link.finish(self)
+    local list = self.cancel_handle == core.handle.CANCEL and breaking.unfinished(err)
+    if pcall(M.send, self.ctx, self.cancel_handle, self.seq, list and FOR_GOOD or "", true) and list then
+        insist(self, list)
+    end
 end
 
 local function settle(call, flags, payload, ...)
@@ -364,9 +396,10 @@ local function check_callable(fn)
 end
 
 local function new_call(ctx, seq)
+    local task = sched.running()
     local call = setmetatable({
         false, state = false, n = 0, error = false, observer = false,
-        ctx = ctx, context = ctx.id, seq = seq,
+        ctx = ctx, context = ctx.id, seq = seq, run = task and task.run,
     }, Call)
     link.open(call)
     return call
@@ -386,6 +419,15 @@ function Context:call_async(fn, ...)
         error(err, 0)
     end
     return call
+end
+
+--- Cancels the calls that were made by a run.
+---@param run orrery.TaskRun
+---@param err orrery.Error
+function M.cancel_calls(run, err)
+    for _, question in ipairs(link.questions()) do
+        if getmetatable(question) == Call and question.run == run then question:cancel(err) end
+    end
 end
 
 --- Asks what listens on a reserved handle there, with values; an empty message there gives it up.

@@ -49,7 +49,7 @@ end
 local function break_what_runs()
     for _ in core.next_break do end
     if core.take_interrupts() == 0 then return nil end
-    local err = Error.new { code = "interrupted", message = "interrupted by Ctrl-C" }
+    local err = breaking.error()
     if M.foreground then breaking.end_run(M.foreground, err, 0) end
     local task = sched.running()
     if task and task.run ~= M.foreground then breaking.end_run(task:own_run(), err, 0) end

@@ -90,6 +90,14 @@ function M.open(question)
     pending = pending + 1
 end
 
+--- Those that are open.
+---@return orrery.Question[]
+function M.questions()
+    local list = {}
+    for _, question in pairs(open) do list[#list + 1] = question end
+    return list
+end
+
 --- Opens a conversation. The caller sends the question with its `seq`.
 ---@param context integer
 ---@param on_message fun(flags: integer, payload: string)

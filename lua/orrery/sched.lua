@@ -378,14 +378,16 @@ local function take()
     end
 end
 
+-- Returns whether timers were due: what they call may be all that somebody waits for.
 local function begin_turn()
     if some_collected then report_orphans(false) end
-    if timers.next() then timers.fire(clock(), fire) end
+    local fired = timers.next() and timers.fire(clock(), fire)
     batch = tail - head
     turn_end, some_ran, some_late_ran = clock() + TURN, false, false
     -- Queues that are empty: keep them in the array part of their tables.
     if batch == 0 then head, tail = 1, 1 end
     if late_head == late_tail then late_head, late_tail = 1, 1 end
+    return fired
 end
 
 -- One step: resumes one task, or polls. Returns "idle" if nothing is left to happen.
@@ -395,8 +397,8 @@ local function step(deadline)
         resume(task)
         return
     end
-    begin_turn()
-    if batch > 0 or late_head < late_tail then
+    local fired = begin_turn()
+    if fired or batch > 0 or late_head < late_tail then
         poll(0)
         return
     end

@@ -71,13 +71,16 @@ end
 --- Takes out what is due, in order. Timers that the calls add wait for the next time.
 ---@param now number
 ---@param fire fun(owner: any)
+---@return boolean fired any
 function M.fire(now, fire)
-    local newest = last_seq
+    local newest, fired = last_seq, false
     while heap[1] and heap[1].when <= now and heap[1].seq <= newest do
         local timer = heap[1]
         timer:cancel()
+        fired = true
         fire(timer.owner)
     end
+    return fired
 end
 
 return M

@@ -1,6 +1,7 @@
 --- What a prompt runs: one function at a time, which Ctrl-C ends, here and wherever it has called.
 
 local breaking = require "orrery.breaking"
+local context = require "orrery.context"
 local Error = require "orrery.error"
 local interrupt = require "orrery.interrupt"
 local sched = require "orrery.sched"
@@ -11,6 +12,8 @@ local M = {}
 local CLEANUP = 0.2
 --- When whoever waits for it is told so, although it has not ended.
 local BOUND = 0.8
+local MOMENT = 0.01 -- between two looks whether it has ended everywhere
+local SHOWN = 3     -- contexts that a message names
 
 ---@class orrery.repl.Running
 ---@field task orrery.Task
@@ -21,18 +24,49 @@ local BOUND = 0.8
 ---@type orrery.repl.Running?
 local active
 
+-- Contexts where a call of it still runs.
+local function busy_contexts(running)
+    local names, known = {}, {}
+    for _, name in pairs(breaking.unfinished(running.interrupted)) do
+        if not known[name] then names[#names + 1] = name end
+        known[name] = true
+    end
+    table.sort(names)
+    return names
+end
+
+-- For a person: where it still runs, and what helps.
+local function still_busy(names)
+    if #names == 0 then return "what it has left is being ended in the background" end
+    local more = #names > SHOWN and (" and %d more"):format(#names - SHOWN) or ""
+    local list = table.concat(names, ", ", 1, math.min(#names, SHOWN)) .. more
+    if #names == 1 then return ("%s is still busy with it; :close %s ends it"):format(list, list) end
+    return ("%s are still busy with it; :close ends them"):format(list)
+end
+
 local function left_behind(running)
-    local err = running.interrupted
-    return Error.new {
-        code = "interrupted", at = err.at,
-        message = "interrupted by Ctrl-C; some of it has not ended yet and goes on ending",
-    }
+    local names = busy_contexts(running)
+    local err = Error.new { code = "interrupted", message = "interrupted by Ctrl-C: " .. still_busy(names) }
+    err.busy = #names > 0 and names or nil
+    return err
+end
+
+local function has_ended(running)
+    return running.task.state and not (running.interrupted and next(breaking.unfinished(running.interrupted)))
+end
+
+local function look(running)
+    if running.over:done() then return end
+    if has_ended(running) then
+        running.over:resolve()
+    else
+        sched.after(MOMENT, function() look(running) end)
+    end
 end
 
 local function outcome(running)
-    local task = running.task
-    if not task.state then return false, left_behind(running) end
-    return pcall(task.get, task)
+    if not has_ended(running) then return false, left_behind(running) end
+    return pcall(running.task.get, running.task)
 end
 
 --- Calls a function in a task of its own, and drives the loop until it has ended; or for a moment, once it was
@@ -40,13 +74,16 @@ end
 ---@param fn function
 ---@param ... any
 ---@return boolean ok
----@return any ... its results; or what it raised, "interrupted" where that was Ctrl-C
+---@return any ... its results; or what it raised: "interrupted" after Ctrl-C, where `busy` lists the contexts in which
+---it has not ended
 function M.run(fn, ...)
     local outer = active
     local task = sched.spawn(fn, ...)
-    local running = { task = task, run = task:own_run(), over = sched.future("the end of an input") }
+    local running = { task = task, run = task:own_run(), over = sched.future "the end of an input" }
     active, interrupt.foreground = running, running.run
-    task:on_done(function() running.over:resolve() end)
+    task:on_done(function()
+        if has_ended(running) then running.over:resolve() end
+    end)
     local ok, err = pcall(running.over.get, running.over)
     active, interrupt.foreground = outer, outer and outer.run
     if not ok then
@@ -67,10 +104,12 @@ function M.interrupt()
     local running = active
     if not running then return false end
     if not running.interrupted then
-        running.interrupted = Error.new { code = "interrupted", message = "interrupted by Ctrl-C" }
+        running.interrupted = breaking.error()
         sched.after(BOUND, function() running.over:resolve() end)
+        look(running)
     end
     sched.cancel_run(running.run, running.interrupted)
+    context.cancel_calls(running.run, running.interrupted)
     breaking.end_run(running.run, running.interrupted, CLEANUP)
     return true
 end

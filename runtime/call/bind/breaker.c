@@ -5,9 +5,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bind_private.h"
-#include "mem.h"
+#include "log.h"
+#include "offspring.h"
 
 /* Who asks for more than this at once is heard later, or not: who has asked sees that nothing ended. */
 enum { REQUESTS = 256 };
@@ -17,6 +19,7 @@ static struct {
     struct mailbox *mb;    /* [lock] of the VM that has it, or NULL */
     struct router *router; /* [lock] where BREAK is listened for, or NULL */
     pthread_t thread;      /* [lock] that runs it */
+    pid_t tid;             /* [I] the same, for the kernel */
     struct breaker_request queue[REQUESTS]; /* [lock] */
     unsigned count;                         /* [lock] */
     /* Its own thread's, and its signal handler's. */
@@ -83,42 +86,45 @@ hook(lua_State *L, lua_Debug *ar)
 }
 
 /* Lock held. */
-static void
-poke(void)
+static bool
+is_queued(const struct breaker_request *what)
 {
-    if (breaker.mb)
-        pthread_kill(breaker.thread, BREAKER_SIGNAL);
+    for (unsigned i = 0; i < breaker.count; i++)
+        if (memcmp(&breaker.queue[i], what, sizeof *what) == 0)
+            return true;
+    return false;
 }
 
-void
+bool
 breaker_request(const struct breaker_request *what)
 {
-    pthread_mutex_lock(&breaker.lock);
-    if (breaker.mb && breaker.count < REQUESTS)
-        breaker.queue[breaker.count++] = *what;
-    poke();
-    pthread_mutex_unlock(&breaker.lock);
-}
+    bool again;
 
-void
-breaker_poke(void)
-{
     pthread_mutex_lock(&breaker.lock);
-    if (breaker.count > 0)
-        poke();
+    again = breaker.mb && is_queued(what);
+    if (breaker.mb && !again && breaker.count < REQUESTS)
+        breaker.queue[breaker.count++] = *what;
+    if (breaker.mb)
+        pthread_kill(breaker.thread, BREAKER_SIGNAL);
     pthread_mutex_unlock(&breaker.lock);
+    return !again;
 }
 
 /* ---- BREAK ---- */
 
-/* The message goes on to Lua, for the case that it waits. Loop role; takes m. */
+/* The message goes on to Lua, for the case that it waits. One that comes again while Lua has not seen the first finds it
+ * in a C function, which may wait for a program. Loop role; takes m. */
 static void
 on_break(struct router *r, struct msg *m, void *arg)
 {
     struct breaker_request what = {m->h.src, m->h.reply, m->h.seq};
 
     (void)arg;
-    breaker_request(&what);
+    if (!breaker_request(&what)) {
+        int n = offspring_interrupt(breaker.tid);
+
+        log_debug("break", "a call does not react: %d programs get SIGINT", n);
+    }
     pthread_mutex_lock(&breaker.lock);
     if (breaker.mb)
         router_post(r, breaker.mb, m);
@@ -178,6 +184,7 @@ core_breaker(lua_State *L)
     if (!taken) {
         breaker.mb = vm_mailbox(vm);
         breaker.thread = pthread_self();
+        breaker.tid = gettid();
         breaker.router = lua_toboolean(L, 2) ? vm_router(vm) : NULL;
     }
     pthread_mutex_unlock(&breaker.lock);

@@ -29,10 +29,9 @@ struct breaker_request {
     uint32_t src, reply, seq;
 };
 
-/* Any thread. Lua gets it in the hook, if it computes; nothing where no Lua state has the breaker. */
-void breaker_request(const struct breaker_request *what);
-/* Sets the hook once more, where a request is waiting. Any thread. */
-void breaker_poke(void);
+/* Lua gets it in the hook, if it computes; nothing happens where no Lua state has the breaker. False: the same is
+ * waiting for Lua already. Any thread. */
+bool breaker_request(const struct breaker_request *what);
 /* The VM of this mailbox goes. Its own thread. */
 void breaker_forget(struct mailbox *mb);
 /* Adds its functions to the table on top of the stack. */
