@@ -216,6 +216,10 @@ describe("repl.session", function()
         assert.are.same({ "file", "gone" }, { err.code, err.message })
         assert.are.equal(print, value "mine.value")
         assert.are.equal("lua", failure("local s = 'x' error(s, 0) return 1").code)
+        failure "local E = require 'orrery.error' local e = E.new { value = 1 } e.message = 5 error(e)"
+        assert.is_not_nil(failure("local e = require('orrery.error').new {} e.cause = e error(e)").cause)
+        assert.are.equal("far.lua:1: x", failure(
+            "error(require('orrery.error').new { remote = true, traceback = 'far.lua:1: x' })").traceback)
     end)
 
     it("names Lua's limits", function()

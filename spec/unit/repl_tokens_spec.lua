@@ -83,7 +83,8 @@ describe("repl.tokens", function()
             for _, token in ipairs(tokens.list(text)) do
                 if token.kind ~= "comment" then parts[#parts + 1] = token.text end
             end
-            local same = string.dump(assert(load(text)), true) == string.dump(assert(load(table.concat(parts, " "))), true)
+            local joined = table.concat(parts, " ")
+            local same = string.dump(assert(load(text)), true) == string.dump(assert(load(joined)), true)
             assert.is_true(same, name)
         end
     end)

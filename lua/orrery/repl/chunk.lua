@@ -7,8 +7,8 @@
 --
 -- What it makes is never compiled to machine code: LuaJIT's compiled loops do not look at hooks, and a loop that cannot
 -- be interrupted is worse than a slow one. Measured: a loop that adds or fills a table takes 5 times as long, one that
--- calls small functions 15 times, one over `pairs` 1.6 times, one that makes strings not 1.1 times. Functions of modules
--- are compiled as ever.
+-- calls small functions 15 times, one over `pairs` 1.6 times, one that makes strings less than 1.1 times. Functions of
+-- modules are compiled as ever.
 
 local declared = require "orrery.repl.declared"
 local Error = require "orrery.error"

@@ -128,7 +128,7 @@ end
 
 -- What Error.from has wrapped, as text: it may be anything, and need not travel.
 local function thrown(opts, err)
-    if err.value == nil or not err.message:find "^a %a+ was thrown: " then return nil end
+    if err.value == nil or not tostring(err.message):find "^a %a+ was thrown: " then return nil end
     local ok, text = pcall(show, opts, 1, err.value)
     return ok and text or nil
 end
