@@ -6,8 +6,9 @@
 -- right behind each declaration, so that it is kept however the input ends.
 --
 -- What it makes is never compiled to machine code: LuaJIT's compiled loops do not look at hooks, and a loop that cannot
--- be interrupted is worse than a slow one. Measured: a loop that adds numbers takes 8 times as long, one that builds
--- strings or calls C 1.1 to 2 times. Functions of modules are compiled as ever.
+-- be interrupted is worse than a slow one. Measured: a loop that adds or fills a table takes 5 times as long, one that
+-- calls small functions 15 times, one over `pairs` 1.6 times, one that makes strings less than 1.1 times. Functions of
+-- modules are compiled as ever.
 
 local declared = require "orrery.repl.declared"
 local Error = require "orrery.error"
@@ -130,8 +131,9 @@ local function compile(input, names, declarations, name)
         table.insert(names, 1, CAPTURE)
     end
     if #names == 0 then return load(source, name, "t") end
-    local outer = #declarations > 0 and "local %s=... return function(...) %s\nend" or "local %s return function(...) %s\nend"
-    return load(outer:format(table.concat(names, ","), source), name, "t")
+    local given = #declarations > 0 and "=..." or ""
+    local outer = ("local %s%s return function(...) "):format(table.concat(names, ","), given)
+    return load(outer .. source .. "\nend", name, "t")
 end
 
 --- Makes the function of an input. Its upvalues that are named as a local of the session are not that local yet.

@@ -1,5 +1,5 @@
---- The inputs of a prompt, where they run: here, or by a call in another context. It keeps what they leave: their locals,
---- and the last results.
+--- The inputs of a prompt, where they run: here, or by a call in another context. It keeps what they leave: their
+--- locals, and the last results.
 --
 -- A local is kept as a function whose only upvalue it is, so that a function which an earlier input has made and the
 -- next input share one variable. A local that is declared again is another one.
@@ -41,18 +41,22 @@ local OPTIONS = {
 ---@field error? orrery.Error that can travel
 ---@field thrown? string what was raised, as a value, where that was neither an Error nor a string
 
+-- Never called. It assigns, since LuaJIT may take what is never assigned to for a constant.
 local function new_cell(value)
-    return function(other) value = other end
+    return function(other)
+        value, other = other, value
+        return other
+    end
 end
 
 local function adopt(holds, i)
-    local cell = new_cell(nil)
+    local cell = new_cell()
     debug.upvaluejoin(cell, 1, holds, i)
     return cell
 end
 
 local function new_session()
-    local session = { cells = {}, results = {}, first = new_cell(nil), count = 0 }
+    local session = { cells = {}, results = {}, first = new_cell(), count = 0 }
     function session.capture(holds)
         local i = 1
         local name = debug.getupvalue(holds, i)
@@ -93,10 +97,14 @@ local function keep_results(session, n, ...)
     debug.setupvalue(session.first, 1, (...))
     cells._ = session.first
     n = math.min(n, MOST_RESULTS)
-    for i = 1, math.max(n, session.count) do
-        results[i] = results[i] or new_cell(nil)
-        debug.setupvalue(results[i], 1, i <= n and (select(i, ...)) or nil)
-        cells["_" .. i] = i <= n and results[i] or nil
+    for i = 1, n do
+        results[i] = results[i] or new_cell()
+        debug.setupvalue(results[i], 1, (select(i, ...)))
+        cells["_" .. i] = results[i]
+    end
+    for i = n + 1, session.count do
+        debug.setupvalue(results[i], 1, nil)
+        cells["_" .. i] = nil
     end
     session.count = n
 end
@@ -105,7 +113,7 @@ end
 local function cut(traceback)
     local bottom = traceback:find "\n%[C%]: in function 'xpcall'\n[^\n]*repl/session%.lua:"
     if not bottom then return (traceback:gsub("\n%.%.%.\n.*", "\n...")) end
-    return (traceback:sub(1, bottom - 1):gsub("in function <[^\n]*>$", "in main chunk"))
+    return traceback:sub(1, bottom - 1)
 end
 
 local function show(opts, n, ...)
@@ -118,16 +126,22 @@ local function portable(err)
     return codec.decode(codec.encode_error(err))
 end
 
-local function failure(opts, err)
-    err = Error.from(err)
+-- What Error.from has wrapped, as text: it may be anything, and need not travel.
+local function thrown(opts, err)
+    if err.value == nil or not tostring(err.message):find "^a %a+ was thrown: " then return nil end
+    local ok, text = pcall(show, opts, 1, err.value)
+    return ok and text or nil
+end
+
+-- Of a copy, since the script may hold what it has raised.
+local function failure(opts, raised)
+    local err = {}
+    for key, value in next, Error.from(raised) do err[key] = value end
+    Error.new(err)
     if type(err.traceback) == "string" and not err.remote then err.traceback = cut(err.traceback) end
-    local outcome = { kind = "error" }
-    if err.value ~= nil then
-        local ok, text = pcall(show, opts, 1, err.value)
-        outcome.thrown, err.value = ok and text or nil, nil
-    end
-    outcome.error = portable(err)
-    return outcome
+    local text = thrown(opts, err)
+    if text then err.value = nil end
+    return { kind = "error", error = portable(err), thrown = text }
 end
 
 local function finish(session, opts, hidden, ok, ...)
@@ -183,7 +197,7 @@ end
 ---@param name string
 ---@return boolean found
 ---@return any value
-function M.get(id, name)
+function M.lookup(id, name)
     local cell = sessions[id] and sessions[id].cells[name]
     if not cell then return false end
     local _, value = debug.getupvalue(cell, 1)

@@ -55,9 +55,9 @@ end
 
 -- LuaJIT takes all that could belong to a number, and then looks whether it is one.
 local function number_end(text, from)
-    local sign = text:find("^0[xX]", from) and "[pP]" or "[eE]"
+    local sign = text:find("^0[xX]", from) and "^[pP]" or "^[eE]"
     local _, to = text:find("^[%w_%.\128-\255]+", from)
-    while text:find("^[+-]", to + 1) and text:find(sign, to) == to do
+    while text:find("^[+-]", to + 1) and text:find(sign, to) do
         _, to = text:find("^[%w_%.\128-\255]*", to + 2)
     end
     return to
