@@ -448,7 +448,7 @@ local function new(opts)
     self.targets = Targets.new {
         inventory = opts.inventory, names = opts.names, contexts = opts.contexts, ssh = opts.ssh,
         find = function(name)
-            local found, value = session.get(self.id, name)
+            local found, value = session.lookup(self.id, name)
             local orrery = require "orrery"
             return found and getmetatable(value) == orrery.Context and value or nil
         end,
