@@ -162,14 +162,14 @@ for _, columns in ipairs { 80, 40 } do
 
         it("ends an input at Ctrl-C, here and there", function()
             start()
-            t:type "while true do end\n"
+            input("print('on') while true do end", "\non\n")
             t:key "C-c"
-            t:await "interrupted"
+            t:await "Ctrl-C\norrery>"
             input("1+1", "\n2\norrery>")
             input(":use local", "local>")
-            t:type "while true do end\n"
+            input("print('off') while true do end", "\noff\n")
             t:key "C-c"
-            t:await "interrupted"
+            t:await "Ctrl-C\nlocal>"
             input("1+2", "\n3\nlocal>")
         end)
 

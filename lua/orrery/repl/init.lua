@@ -113,6 +113,9 @@ function Repl:pretty()
     return self.settings:pretty(core.screen_size() or 80, self.colour)
 end
 
+---@private
+function Repl:folding() return { width = core.screen_size() or 80, colour = self.colour } end
+
 -- Running ---------------------------------------------------------------------------------------------
 
 -- What comes of an input in one place.
@@ -148,7 +151,7 @@ function Repl:show_answers(text, answers, name)
         if each.text ~= "" or each.kind == "error" then said[#said + 1] = each end
     end
     if #said == 0 then return end
-    self:show_page(fold.format(said, self:pretty()))
+    self:show_page(fold.format(said, self:folding()))
 end
 
 -- Runs what Ctrl-C may end, and says what went wrong. A command may run an input: that is one and the same.
@@ -268,7 +271,7 @@ function Repl:show_failures(failures)
     if #list == 1 then return self:complain(("%s: %s"):format(list[1].name, list[1].text)) end
     if #list > 1 then
         self.status = FAILED
-        self.print(fold.format(list, self:pretty()))
+        self.print(fold.format(list, self:folding()))
     end
 end
 
@@ -314,7 +317,10 @@ function Repl:interact()
     while not self.over do
         local text, why = self.terminal:read(self:prompt())
         if text then
-            self:run(text)
+            -- A mistake of ours must not take the person's session with it.
+            local ok, err = xpcall(self.run, Error.handler, self, text)
+            if not ok then self:complain(Error.format(Error.from(err))) end
+            self.busy = false
         elseif why == "eof" then
             return
         end
