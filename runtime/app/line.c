@@ -364,6 +364,7 @@ prepare(void)
     rl_change_environment = 0;
     rl_variable_bind("show-all-if-ambiguous", "on");
     line_complete_prepare();
+    line_keys_prepare();
     rl_instream = stdin;
     rl_outstream = stdout;
     rl_initialize();
