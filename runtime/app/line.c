@@ -59,12 +59,10 @@ line_is_shown(void)
 
 /* ---- what is on the screen: locked ---- */
 
+/* In place of rl_redisplay: somebody else has the terminal. */
 static void
-redisplay(void)
-{
-    if (line_is_shown())
-        rl_redisplay();
-}
+draw_nothing(void)
+{}
 
 static void
 draw_anew(void)
@@ -121,6 +119,7 @@ guest_away(void)
     line_lock();
     if (line.away++ == 0 && line.shown) {
         rl_clear_visible_line();
+        rl_redisplay_function = draw_nothing;
         rl_deprep_terminal();
     }
     line_unlock();
@@ -130,8 +129,10 @@ static void
 guest_back(void)
 {
     line_lock();
-    line.redraw = line.away == 1;
-    line.away--;
+    if (line.away > 0 && --line.away == 0) {
+        rl_redisplay_function = rl_redisplay;
+        line.redraw = true;
+    }
     line_unlock();
     line_signals_ring();
 }
@@ -168,6 +169,7 @@ stop(void)
     if (!line.shown)
         return;
     rl_callback_sigcleanup();
+    rl_free_line_state(); /* draws the line */
     if (line_is_shown() && *line.mark) {
         rl_point = rl_end;
         rl_redisplay();
@@ -176,7 +178,6 @@ stop(void)
         rl_clear_visible_line();
     }
     leave();
-    rl_free_line_state();
     fflush(rl_outstream);
 }
 
@@ -361,9 +362,9 @@ prepare(void)
     rl_catch_signals = 0;
     rl_catch_sigwinch = 0;
     rl_change_environment = 0;
-    rl_redisplay_function = redisplay;
     rl_variable_bind("show-all-if-ambiguous", "on");
     line_complete_prepare();
+    line_keys_prepare();
     rl_instream = stdin;
     rl_outstream = stdout;
     rl_initialize();

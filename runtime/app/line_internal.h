@@ -21,6 +21,11 @@ void line_complete_prepare(void);
 /* Which Lua state runs from now on, with the function for completion at this index of its stack; NULL: none. */
 void line_complete_use(lua_State *L, int index);
 
+/* ---- line_keys.c ---- */
+
+/* Before readline is used for the first time. */
+void line_keys_prepare(void);
+
 /* ---- line_history.c ---- */
 
 void line_history_push_functions(lua_State *L);

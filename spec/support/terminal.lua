@@ -108,6 +108,14 @@ end
 ---@param name string as tmux calls it: "C-c"
 function Terminal:key(name) tmux(self, "send-keys", name) end
 
+--- As a terminal does it where a program has asked to be told.
+---@param text string
+function Terminal:paste(text)
+    remote.write(self.dir .. "/paste", text)
+    tmux(self, "load-buffer", "-b", "pasted", self.dir .. "/paste")
+    tmux(self, "paste-buffer", "-p", "-r", "-d", "-b", "pasted")
+end
+
 --- Of the program.
 ---@return integer
 function Terminal:pid() return tonumber(remote.slurp(self.dir .. "/script.pid")) end
