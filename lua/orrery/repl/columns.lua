@@ -3,6 +3,7 @@
 local M = {}
 
 local NARROWEST, WIDEST = 20, 200
+local LEAST = 8 -- columns for the last part of a row
 
 --- Columns of the screen.
 ---@param repl orrery.repl.Prompt
@@ -104,11 +105,11 @@ end
 function M.table(rows, width, right)
     local widths, last = {}, #rows[1]
     for _, row in ipairs(rows) do
-        for i = 1, last - 1 do widths[i] = math.max(widths[i] or 0, M.length(row[i])) end
+        for i = 1, last do widths[i] = math.max(widths[i] or 0, M.length(row[i])) end
     end
     local used = 0
     for i = 1, last - 1 do used = used + widths[i] + 2 end
-    local lines, narrow = {}, width - used < 8
+    local lines, narrow = {}, width - used < math.min(LEAST, widths[last])
     for _, row in ipairs(rows) do
         local cells = {}
         for i = 1, last - 1 do
@@ -116,9 +117,9 @@ function M.table(rows, width, right)
             cells[i] = right and right[i] and space .. row[i] or row[i] .. space
         end
         local line = table.concat(cells, "  ")
-        if not narrow then
-            line = line .. "  " .. M.cut(row[last], width - used)
-        end
+        local cell = row[last]
+        if right and right[last] then cell = (" "):rep(widths[last] - M.length(cell)) .. cell end
+        if not narrow then line = line .. "  " .. M.cut(cell, width - used) end
         lines[#lines + 1] = M.cut((line:gsub(" +$", "")), width)
         if narrow and row[last] ~= "" then lines[#lines + 1] = M.cut("    " .. row[last], width) end
     end
