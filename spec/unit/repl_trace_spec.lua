@@ -10,7 +10,7 @@ leak.guard()
 -- Lines of a table, each as its words.
 local function traced(fn, width)
     local prompt = repl.prompt(nil, width)
-    function prompt:evaluate() fn() end
+    function prompt.evaluate() fn() end
     commands.run(":trace x", prompt)
     local lines = {}
     for line in prompt:said():gmatch "[^\n]+" do
@@ -86,7 +86,7 @@ describe(":trace", function()
     it("gives on what the input raises, and ends", function()
         local ctx = orrery.localhost()
         local prompt = repl.prompt()
-        function prompt:evaluate()
+        function prompt.evaluate()
             ctx:call("os.time")
             error "no"
         end

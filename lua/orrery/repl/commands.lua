@@ -90,7 +90,7 @@ end
 ---@param text string
 function M.page(repl, text)
     if not repl.interactive then return repl.print(text) end
-    require("orrery.repl.pager").show(text .. "\n", { enabled = repl.settings.pager })
+    require("orrery.repl.pager").show(text, { enabled = repl.settings.pager })
 end
 
 ---@param text any
