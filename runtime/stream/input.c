@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "counters.h"
 #include "log.h"
+#include "trace.h"
 
 #define READ_BATCH 16 /* reads in one pass: other streams want their turn */
 
@@ -71,6 +72,7 @@ dispatch(struct stream *s)
     while (s->state != CLOSED && !pause_holds(s) && (m = framer_next(&s->framer))) {
         if (!(m->h.flags & FRAME_MORE))
             count(messages_received);
+        trace_note(false, s->name, &m->h);
         log_trace("stream", "%s: < %s dst %u src %u seq %u, %u bytes", s->name,
             frame_handle_name(m->h.handle), m->h.dst, m->h.src, m->h.seq, m->h.length);
         if (m->h.handle == HANDLE_PING)

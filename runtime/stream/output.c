@@ -14,6 +14,7 @@
 #include "counters.h"
 #include "log.h"
 #include "stream_internal.h"
+#include "trace.h"
 
 /* One packet of SSH takes 32,700 bytes; a small message more must still fit. */
 #define SHARE_BYTES 32000
@@ -308,6 +309,7 @@ stream_send(struct stream *s, struct msg *m, struct err *err)
     msg_seal(m);
     if (!(m->h.flags & FRAME_MORE))
         count(messages_sent);
+    trace_note(true, s->name, &m->h);
     count(send_locks);
     stream_lock(s);
     rc = refuse(s, m, err);

@@ -546,6 +546,7 @@ static const luaL_Reg functions[] = {
     {"expand", vm_core_expand},
     {"stats", vm_core_stats},
     {"counters", vm_core_counters},
+    {"trace", vm_core_trace},
     {"now", core_now},
     {"error_name", core_error_name},
     {"backlog", vm_core_backlog},

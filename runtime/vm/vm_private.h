@@ -43,6 +43,9 @@ int vm_core_counters(lua_State *L);
 int vm_core_backlog(lua_State *L);
 int vm_core_refused(lua_State *L);
 
+/* trace.c */
+int vm_core_trace(lua_State *L);
+
 /* A handle whose messages are posted to the VM's mailbox. Lost contexts are not: vm->handle has them. */
 uint32_t vm_listen(struct vm *vm, uint32_t handle, enum handle_policy policy);
 /* Handles that end with the VM. Forgetting says whether it was one. */

@@ -75,7 +75,7 @@ end)
 describe(":set", function()
     it("shows, and changes", function()
         local prompt = repl.prompt()
-        assert.matches("^colour +auto +colours of results\ndepth +5 ", said(":set", prompt))
+        assert.matches("^colour +auto +colours of results\ndepth +6 ", said(":set", prompt))
         commands.run(":set depth 3", prompt)
         commands.run(":set pager off", prompt)
         commands.run(":set timeout=1.5", prompt)
@@ -100,7 +100,7 @@ describe(":set", function()
         prompt.settings:set("time", true)
         assert.are.same({ { "colour", "on" }, { "time", true } }, heard)
         assert.is_true(prompt.settings:colours(false))
-        assert.are.equal(5, prompt.settings:pretty(80, false).depth)
+        assert.are.equal(6, prompt.settings:pretty(80, false).depth)
     end)
 end)
 
@@ -120,7 +120,7 @@ describe(":time", function()
         local orrery = require "orrery"
         local here, prompt = orrery.localhost(), repl.prompt()
         here:call(function() end)
-        function prompt:evaluate() here:call(function() return 1 end) end
+        function prompt.evaluate() here:call(function() return 1 end) end
         local text = said(":time x", prompt)
         here:close()
         assert.matches("^[%d.]+ %a+; sent 1 message %(%d+ B%), received 1 %(%d+ B%)$", text)
@@ -177,6 +177,15 @@ describe(":hosts", function()
         assert.are.same({
             { "use", "@web!web3" }, { "here" }, { "connect" }, { "connect", "web1,web2" }, { "close", "web1" },
         }, prompt.asked)
+        assert.are.equal("1 host connected\n1 host connected\n1 host closed", prompt:said())
+        prompt.failures = { { name = "web3", error = { message = "no way" } } }
+        assert.matches("web3: no way$", said(":use web3", prompt))
+    end)
+
+    it("can be left", function()
+        local prompt = repl.prompt()
+        commands.run(":q", prompt)
+        assert.are.same({ { "leave" } }, prompt.asked)
     end)
 end)
 

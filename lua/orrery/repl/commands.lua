@@ -85,6 +85,14 @@ function M.find(name)
     return by_name[found[1]]
 end
 
+--- Shows a text that may be longer than the screen.
+---@param repl orrery.repl.Prompt
+---@param text string
+function M.page(repl, text)
+    if not repl.interactive then return repl.print(text) end
+    require("orrery.repl.pager").show(text, { enabled = repl.settings.pager })
+end
+
 ---@param text any
 ---@return boolean begins it as a command does?
 function M.is(text) return type(text) == "string" and text:find "^%s*:" ~= nil end

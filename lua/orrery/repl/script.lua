@@ -1,8 +1,8 @@
 --- The inputs of a session as a script that does the same: for :save.
 --
--- What ran here stands as it was typed. What ran on a host in a row becomes one function that is called there. A local
--- lives as long as the session, and so its declaration loses its `local` where that function has ended by then, or where
--- it would be taken along to a host that has something else of that name.
+-- What ran here stands as it was typed. What ran on a host in a row becomes one function that is called there. A
+-- local lives as long as the session, and so its declaration loses its `local` where that function has ended by then,
+-- or where it would be taken along to a host that has something else of that name.
 
 local nodeset = require "orrery.play.inventory.nodeset"
 local tokens = require "orrery.repl.tokens"
@@ -111,7 +111,9 @@ local function bare(text)
 end
 
 local function read(entry)
-    if entry.shell then return { entry = entry, uses = {}, declares = {}, list = {}, text = entry.text, form = "shell" } end
+    if entry.shell then
+        return { entry = entry, uses = {}, declares = {}, list = {}, text = entry.text, form = "shell" }
+    end
     local text, expression, hidden = bare(entry.text)
     text = text:gsub("%s+$", "")
     local list = code_of(text)
@@ -331,18 +333,22 @@ function Writer:open(names)
     end
 end
 
+local SHELL_HERE = "assert(os.execute(%q) == 0)"
+local SHELL_THERE = '%s:run({ "sh", "-c", %q }, { merge = true, on_stdout = print })'
+local SHELL_AT_EACH = [[
+orrery.each(every %q, function(h)
+    local function say(line) print(h.name .. ": " .. line) end
+    h:run({ "sh", "-c", %q }, { merge = true, on_stdout = say })
+end)]]
+
 function Writer:shell_block(block)
     for _, input in ipairs(block.inputs) do
-        local command = input.text
         if not block.targets then
-            self:add("assert(os.execute(%q) == 0)", command)
+            self:add(SHELL_HERE, input.text)
         elseif #block.targets == 1 then
-            self:add("%s:run({ \"sh\", \"-c\", %q }, { merge = true, on_stdout = print })", host(block.targets[1]), command)
+            self:add(SHELL_THERE, host(block.targets[1]), input.text)
         else
-            self:add("orrery.each(every %q, function(h)", nodeset.fold(block.targets))
-            self:add(INDENT .. "local function say(line) print(h.name .. \": \" .. line) end")
-            self:add(INDENT .. "h:run({ \"sh\", \"-c\", %q }, { merge = true, on_stdout = say })", command)
-            self:add "end)"
+            self:add(SHELL_AT_EACH, nodeset.fold(block.targets), input.text)
         end
     end
 end
@@ -394,39 +400,50 @@ local OPENING = [[
     return list[name]
 end })]]
 
-local function head(writer, blocks, here, remote)
-    local inventory, needs, several, any = writer.repl.inventory, here.inventory, false, false
-    for _, block in ipairs(blocks) do
-        for _, name in ipairs(block.targets or {}) do
-            any = true
-            if select(2, writer.repl.targets:opener(name)) then needs = true end
-        end
-        several = several or #(block.targets or {}) > 1
-    end
-    writer:add 'local orrery = require "orrery"'
-    if several then writer:add 'local nodeset = require "orrery.play.inventory.nodeset"' end
-    if needs and inventory then
-        writer:add('%sinventory = require("orrery.play.inventory").load %s', remote.inventory and "" or "local ",
-            sources_text(inventory) or "{}")
-    end
-    local scope = remote.hosts and "" or "local "
-    if here.hosts then
-        local way = inventory and needs and "inventory:has(name) and inventory:open(name) or orrery.ssh(name)"
-            or "orrery.ssh(name)"
-        writer:add ""
-        writer:add(OPENING, scope, way)
-    elseif any then
-        writer:add(scope .. "hosts = {}")
-    end
-    if several then
-        writer:add [[
+local EVERY = [[
 
 local function every(names)
     local list = {}
     for i, name in ipairs(nodeset.expand(names)) do list[i] = hosts[name] end
     return list
 end]]
+
+---@class orrery.repl.script.Needs
+---@field hosts boolean any at all
+---@field several boolean at once
+---@field inventory boolean
+
+local function needs_of(blocks, targets, here)
+    local needs = { hosts = false, several = false, inventory = here.inventory or false }
+    for _, block in ipairs(blocks) do
+        needs.several = needs.several or #(block.targets or {}) > 1
+        for _, name in ipairs(block.targets or {}) do
+            needs.hosts = true
+            needs.inventory = needs.inventory or select(2, targets:opener(name)) or false
+        end
     end
+    return needs
+end
+
+-- A name that hosts use, too, is no local: it would be taken along to them.
+local function scope(name, remote) return remote[name] and "" or "local " end
+
+function Writer:head(needs, here, remote)
+    local inventory = needs.inventory and self.repl.inventory
+    self:add 'local orrery = require "orrery"'
+    if needs.several then self:add 'local nodeset = require "orrery.play.inventory.nodeset"' end
+    if inventory then
+        self:add('%sinventory = require("orrery.play.inventory").load %s', scope("inventory", remote),
+            sources_text(inventory) or "{}")
+    end
+    if here.hosts then
+        local way = inventory and "inventory:has(name) and inventory:open(name) or " or ""
+        self:add ""
+        self:add(OPENING, scope("hosts", remote), way .. "orrery.ssh(name)")
+    elseif needs.hosts then
+        self:add(scope("hosts", remote) .. "hosts = {}")
+    end
+    if needs.several then self:add(EVERY) end
 end
 
 local function free_name(used, ...)
@@ -444,7 +461,7 @@ local function render(first, entries, repl, all)
         lines = {}, repl = repl, opened = {}, param = free_name(remote, "h", "host", "this_host") or "h",
     }, Writer)
     for _, line in ipairs(first) do writer:add(line) end
-    head(writer, blocks, here, remote)
+    writer:head(needs_of(blocks, repl.targets, here), here, remote)
     for _, block in ipairs(blocks) do writer:block(block) end
     return table.concat(writer.lines, "\n") .. "\n"
 end

@@ -33,11 +33,14 @@ local M = {}
 --- All of them, in the order in which they are shown.
 ---@type orrery.repl.Setting[]
 M.list = {
-    { name = "colour", kind = "choice", default = "auto", choices = { "auto", "on", "off" }, text = "colours of results" },
-    { name = "depth", kind = "count", default = 5, most = 100, text = "tables in tables that are shown" },
+    {
+        name = "colour", kind = "choice", default = "auto", choices = { "auto", "on", "off" },
+        text = "colours of results",
+    },
+    { name = "depth", kind = "count", default = 6, most = 100, text = "tables in tables that are shown" },
     { name = "items", kind = "count", default = 100, most = 1e6, text = "items of a table that are shown" },
-    { name = "length", kind = "count", default = 1000, most = 1e8, text = "bytes of a string that are shown" },
-    { name = "lines", kind = "count", default = 500, most = 1e6, text = "lines of a result that are shown" },
+    { name = "length", kind = "count", default = 4000, most = 1e8, text = "bytes of a string that are shown" },
+    { name = "lines", kind = "count", default = 2000, most = 1e6, text = "lines of a result that are shown" },
     { name = "pager", kind = "switch", default = true, text = "page what is longer than the screen" },
     { name = "time", kind = "switch", default = false, text = "say behind each input how long it took" },
     { name = "timeout", kind = "seconds", default = 0.3, most = 60, text = "seconds that completion waits for a host" },
@@ -77,7 +80,8 @@ function readers.choice(text, setting)
     for _, choice in ipairs(setting.choices) do
         if choice == text:lower() then return choice end
     end
-    return nil, table.concat(setting.choices, ", ", 1, #setting.choices - 1) .. " or " .. setting.choices[#setting.choices]
+    local choices = setting.choices
+    return nil, table.concat(choices, ", ", 1, #choices - 1) .. " or " .. choices[#choices]
 end
 
 function readers.count(text, setting)
@@ -150,7 +154,8 @@ end
 ---@return table
 function Settings:pretty(width, colour)
     return {
-        width = width, colour = colour, depth = self.depth, items = self.items, length = self.length, lines = self.lines,
+        width = width, colour = colour,
+        depth = self.depth, items = self.items, length = self.length, lines = self.lines,
     }
 end
 

@@ -1,10 +1,12 @@
 --- :edit, :load, :save.
 
+local bit = require "bit"
 local Error = require "orrery.error"
 local sys = require "orrery.sys"
 
 local M = {}
 
+local PRIVATE, EVERYBODY = 0x180, 0x1b6 -- 0600, 0666
 local LONG_AGO = 1e9 -- a file of then has not been saved since
 
 local function fail(text, ...) Error.raise { code = "usage", message = text:format(...) } end
@@ -64,7 +66,7 @@ local function edited(text)
     local path = dir .. "/input.lua"
     local ok, result = pcall(function()
         local written
-        written, why = sys.write_atomic(path, text, { mode = 0x180 }) -- 0600
+        written, why = sys.write_atomic(path, text, { mode = PRIVATE })
         if not written then fail("cannot write %s", why) end
         sys.utimes(path, LONG_AGO, LONG_AGO)
         run_editor(path)
@@ -106,22 +108,29 @@ local function write_new(path, text, mode)
     ok, why = sys.write_atomic(name, text, { mode = mode })
     if ok then
         ok, why, code = sys.link(name, path)
-        if not ok and code ~= "EEXIST" and not sys.lstat(path) then ok, why = sys.rename(name, path) end -- no links there
+        -- Not all file systems have links.
+        if not ok and code ~= "EEXIST" and not sys.lstat(path) then ok, why = sys.rename(name, path) end
     end
     sys.unlink(name)
     return ok, why, code
 end
 
+-- Who may read it is the umask's to say, unless there are secrets in it.
+local function mode_of(text)
+    if require("orrery.core").redact(text) ~= text then return PRIVATE end
+    return bit.band(EVERYBODY, bit.bnot(sys.umask()))
+end
+
 local function write(path, text, replace)
-    local core = require "orrery.core"
-    -- Who may read it is the umask's to say, unless there are secrets in it.
-    local mode = core.redact(text) ~= text and 0x180 or 0x1ff - 0x49 -- 0600, 0666
-    if mode ~= 0x180 then mode = require("bit").band(mode, require("bit").bnot(sys.umask())) end
     local ok, why, code
-    if replace then ok, why = sys.write_atomic(path, text, { mode = mode }) else ok, why, code = write_new(path, text, mode) end
+    if replace then
+        ok, why = sys.write_atomic(path, text, { mode = mode_of(text) })
+    else
+        ok, why, code = write_new(path, text, mode_of(text))
+    end
     if ok then return end
     if code == "EEXIST" then fail("%s is there already; ':save! %s' replaces it", path, path) end
-    fail("cannot write %s", why:find(path, 1, true) == 1 and why or path .. ": " .. why:gsub("^.*: ", ""))
+    fail("cannot write %s: %s", path, (why:gsub("^.*: ", "")))
 end
 
 function M.save(repl, path, replace)

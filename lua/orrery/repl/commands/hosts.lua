@@ -39,11 +39,13 @@ local function chosen(repl, expression)
     local left = {}
     for name in pairs(wanted) do left[#left + 1] = name end
     table.sort(left)
-    for _, name in ipairs(left) do list[#list + 1] = { name = name, state = "not connected", groups = {}, route = "" } end
+    for _, name in ipairs(left) do
+        list[#list + 1] = { name = name, state = "not connected", groups = {}, route = "" }
+    end
     return list
 end
 
--- Those that were asked for are named first; what is far from well comes first in a folded table.
+-- What is not well comes first.
 local ORDER = { lost = 1, connected = 2, ["not connected"] = 3 }
 
 -- A route without its host: "ssh:web1" is alike for all of them.
@@ -62,29 +64,33 @@ local function rows_of(hosts)
     return rows
 end
 
-local function folded_rows(hosts)
+-- Hosts that differ in nothing but their names, in the order of what is to be seen first.
+local function sorts_of(hosts)
     local sorts, by_key = {}, {}
     for _, host in ipairs(hosts) do
-        local groups, way = table.concat(host.groups or {}, ","), way_of(host)
-        local key = table.concat({ host.current and "*" or "", host.state, groups, way }, "\0")
+        local sort = {
+            mark = host.current and "*" or "", state = host.state, groups = table.concat(host.groups or {}, ","),
+            way = way_of(host), names = {},
+        }
+        local key = table.concat({ sort.mark, sort.state, sort.groups, sort.way }, "\0")
         if not by_key[key] then
-            by_key[key] = { mark = host.current and "*" or "", state = host.state, groups = groups, way = way, names = {} }
-            sorts[#sorts + 1] = by_key[key]
+            by_key[key], sorts[#sorts + 1] = sort, sort
         end
         table.insert(by_key[key].names, host.name)
     end
-    table.sort(sorts, function(a, b)
-        local x, y = ORDER[a.state] or 0, ORDER[b.state] or 0
-        if x ~= y then return x < y end
-        return #a.names < #b.names
+    table.sort(sorts, function(x, y)
+        if ORDER[x.state] ~= ORDER[y.state] then return ORDER[x.state] < ORDER[y.state] end
+        return #x.names < #y.names
     end)
+    return sorts
+end
+
+local function folded_rows(hosts)
     local rows = {}
-    for _, each in ipairs(sorts) do
-        local name = nodeset.fold(each.names)
-        rows[#rows + 1] = {
-            each.mark, #each.names > 1 and ("%s (%d)"):format(name, #each.names) or name, each.state, each.groups,
-            each.way,
-        }
+    for i, sort in ipairs(sorts_of(hosts)) do
+        local name = nodeset.fold(sort.names)
+        if #sort.names > 1 then name = ("%s (%d)"):format(name, #sort.names) end
+        rows[i] = { sort.mark, name, sort.state, sort.groups, sort.way }
     end
     return rows
 end

@@ -5,6 +5,7 @@
 ---@field group string heading in :help
 ---@field form string what follows the name, "[HOSTS]"
 ---@field args? "host"|"file"|"name"|"setting"|"command"|"level"|"lua" what is completed behind it
+---@field words? string[] what may stand there
 ---@field summary string a line
 ---@field help string what `:help NAME` says more
 ---@field where string the module in orrery.repl.commands with its function
@@ -103,6 +104,7 @@ already is left alone; ':save! FILE' replaces it.]],
     },
     {
         name = "log", group = LOOK, form = "[LEVEL]", args = "level", where = "log",
+        words = { "error", "warn", "info", "debug", "trace" },
         summary = "show or set the level of the log",
         help = "LEVEL is error, warn, info, debug or trace. Without it: says which one it is.",
     },
