@@ -303,6 +303,12 @@ function M.spawn(fn, ...)
     return task
 end
 
+--- Makes a task one of what the current one belongs to, as spawn does.
+---@param task orrery.Task
+function M.adopt(task)
+    if current then join(task, current:own_run()) end
+end
+
 ---@return orrery.Task? task nil outside of tasks
 function M.current()
     if current then current.kept = true end

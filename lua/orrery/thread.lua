@@ -104,6 +104,7 @@ function M.thread(fn, ...)
     thread.outcome = sched.future(function() return thread:describe() end)
     running[id] = thread
     link.expect(1)
+    sched.adopt(thread)
     sched.begin(thread, await, thread)
     thread.origin = fn
     return thread

@@ -13,7 +13,7 @@ frames.VERSION = 4
 frames.handle = {
     HELLO = 1, CONFIG = 2, PING = 3, PONG = 4, IDS = 6, ROUTE = 7, DEAD = 8, CREDIT = 9, THREAD = 10, ASK = 11,
     GONE = 12, ALLOW = 13, KEEP = 14, CLOSED = 15, CALL = 16, CANCEL = 17, MODULE = 18, CLOSE = 19, RUN = 20,
-    FILE = 21, CONTEXTS = 22, SERVICE = 24, TEXT = 25,
+    FILE = 21, CONTEXTS = 22, SERVICE = 24, TEXT = 25, BREAK = 26,
 }
 
 frames.ERROR, frames.DEAD, frames.MORE, frames.BULK, frames.CONT = 1, 2, 4, 8, 16

@@ -60,7 +60,7 @@ local REFUSED = {
     end, log = "hostile sent a message as context " .. NOBODY },
     { "calls and commands with an authority that it says it has", function(t)
         local list = {}
-        for _, h in ipairs { handle.CALL, handle.CANCEL, handle.CLOSE, handle.RUN, handle.CONTEXTS } do
+        for _, h in ipairs { handle.CALL, handle.CANCEL, handle.BREAK, handle.CLOSE, handle.RUN, handle.CONTEXTS } do
             list[#list + 1] = to_above(t, h, encode("os.exit", 1), { auth = CONTROLLER, reply = 5000, seq = 1 })
         end
         return list
@@ -97,7 +97,7 @@ local REFUSED = {
     end, log = "hostile has got %d+ ids for contexts, and gets no more", counts = 0 },
     { "what is for the insides of a process", function(t)
         local list = {}
-        for _, h in ipairs { 1, 2, 5, 8, 10, 11, 14, 23, 26, 500, 1023 } do
+        for _, h in ipairs { 1, 2, 5, 8, 10, 11, 14, 23, 27, 500, 1023 } do
             list[#list + 1] = to_above(t, h, DEAD, { seq = 1 })
         end
         return list
