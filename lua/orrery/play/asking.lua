@@ -126,7 +126,7 @@ local function answered(h, ctx, opts, ok, response, ...)
         M.deliver(h, response.events)
         if not response.error then return response, ... end
     end
-    local err = context.locate(ctx, Error.from(ok and response.error or response))
+    local err = resource.explain(context.locate(ctx, Error.from(ok and response.error or response)))
     err.at = err.at or opts.at
     if ok then
         err.results = response.results
