@@ -443,6 +443,28 @@ echo $? >%s/status
         assert.are.same({ 1, 1, 0 }, { lines("h2", "a"), lines("h2", "b"), lines("h2", "c") })
     end)
 
+    it("finds a handler that is not there before a batch changes anything", function()
+        write [[
+            for i, fn in ipairs {
+                function(h) h:directory { path = "/srv/t/d", notify = "restrat" } end,
+                function(h) h:apply { { "directory", path = "/srv/t/d" }, { "stat", "/", notify = "restrat" } } end,
+            } do
+                play.play {
+                    hosts = "h" .. i, max_failures = 1, handlers = { restart = function() end },
+                    run = function(h) h:batch(fn) end,
+                }
+            end
+        ]]
+        local r = play()
+        assert.are.equal(2, r.code)
+        for _, host in ipairs { "h1", "h2" } do
+            assert.are.equal("the play has no handler 'restrat'; did you mean 'restart'?",
+                one(r, "host_end", host).error.message)
+            assert.matches(":%d+$", one(r, "host_end", host).error.at)
+            assert.are.same({ {}, false }, { steps(r, host), there(host, "/srv/t/d") })
+        end
+    end)
+
     it("logs in and becomes root as the inventory says, with passwords that nobody sees", function()
         remote.write(dir .. "/hosts.lua", [[return {
             ssh = { user = "pwuser", password = "orrery-lab" }, become = { password = "orrery-lab" },

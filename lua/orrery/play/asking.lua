@@ -13,6 +13,7 @@ local M = {}
 
 local TARGET = "orrery.play.target"
 local FACTS = "orrery.play.facts"
+local HANDLERS = "orrery.play.handlers"
 
 -- Events ------------------------------------------------------------------------------------------
 
@@ -93,6 +94,7 @@ local function needed(request, opts)
         if name:match "^[%a_][%w_]*$" and resource.find(name) then add_module(names, request, name) end
     end
     if literals and literals.words.facts then add_facts(names, facts_of(literals.words)) end
+    if literals and literals.words.notify then names[#names + 1] = HANDLERS end
     add_facts_of_texts(names, opts.gathered.texts)
     return names
 end

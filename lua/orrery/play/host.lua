@@ -247,7 +247,10 @@ function Host:batch(opts, fn)
         local literals, gathered = sources.literals(fn), sources.gather()
         local own, takes_files = resources_in(literals)
         sources.add_batch(gathered, literals, opts.files, takes_files)
-        return drop_response(asking.ask(self, { id = info.id, batch = fn, own = own, vars = self.vars }, {
+        return drop_response(asking.ask(self, {
+            id = info.id, batch = fn, own = own, vars = self.vars,
+            handlers = self.conductor and self.conductor.play.handlers.names or nil,
+        }, {
             at = at, what = info.title, gathered = gathered, literals = literals,
         }))
     end)
