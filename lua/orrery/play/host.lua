@@ -149,7 +149,7 @@ local function send_one(h, step, given)
     local response = asking.ask(h, {
         id = step.id, single = true, steps = { entry(step, given) }, own = add_own(nil, step.definition),
         vars = vars_for(h, gathered, step.definition.vars),
-    }, { at = step.at, what = step.title, gathered = gathered, step = step })
+    }, { what = step, gathered = gathered })
     return response.results[1]
 end
 
@@ -207,7 +207,7 @@ function Host:apply(list)
     end
     return asking.ask(self, {
         id = id, steps = entries, own = own, vars = vars_for(self, gathered, wants_vars),
-    }, { at = at, what = "a list of steps", gathered = gathered }).results
+    }, { what = { title = "a list of steps", at = at }, gathered = gathered }).results
 end
 
 -- Batches -----------------------------------------------------------------------------------------
@@ -250,9 +250,7 @@ function Host:batch(opts, fn)
         return drop_response(asking.ask(self, {
             id = info.id, batch = fn, own = own, vars = self.vars,
             handlers = self.conductor and self.conductor.play.handlers.names or nil,
-        }, {
-            at = at, what = info.title, gathered = gathered, literals = literals,
-        }))
+        }, { what = { title = info.title, at = at }, gathered = gathered, literals = literals }))
     end)
 end
 
