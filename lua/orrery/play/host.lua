@@ -10,6 +10,7 @@ local asking = require "orrery.play.asking"
 local engine = require "orrery.play.engine"
 local Error = require "orrery.error"
 local resource = require "orrery.play.resource"
+local sched = require "orrery.sched"
 local sources = require "orrery.play.sources"
 local steps = require "orrery.play.step"
 
@@ -49,12 +50,22 @@ end
 ---@field how? "task"|"batch" it holds steps
 ---@field at? string
 
+--- Raises "interrupted" after Ctrl-C: a script that catches what its steps raise, and goes on with others, begins none.
+function M.refuse_interrupted()
+    local interrupt = package.loaded["orrery.interrupt"]
+    if not interrupt or not interrupt.happened() then return end
+    sched.sleep(0) -- one that goes on for ever keeps nobody else from ending
+    Error.raise { code = "interrupted", message = "interrupted by Ctrl-C", at = Error.at() }
+end
+
 --- Performs a step, or whatever the runner of plays does in its stead: it decides whether, where and how often.
 ---@param h orrery.play.Host
 ---@param info orrery.play.StepCall
 ---@param perform fun(): any
 ---@return any ... what perform returns
+---Raises "interrupted" after Ctrl-C; what perform raises.
 function M.conduct(h, info, perform)
+    M.refuse_interrupted()
     local conductor = h.conductor
     if not conductor then return perform() end
     return conductor:step(h, info, perform)
@@ -197,6 +208,7 @@ function Host:apply(list)
         own = add_own(own, definition)
         infos[i], entries[i] = info_of(step, ("%s.%d"):format(id, i)), entry(step, given)
     end
+    M.refuse_interrupted()
     if self.conductor then self.conductor:list(self, infos, entries) end
     local gathered, wants_vars = sources.gather(), false
     for i, step in ipairs(infos) do
