@@ -5,6 +5,7 @@ local context = require "orrery.context"
 local core = require "orrery.core"
 local options = require "orrery.options"
 local Error = require "orrery.error"
+local identity = require "orrery.ssh_identity"
 local ssh_config = require "orrery.ssh_config"
 local openssh = require "orrery.openssh"
 local system = require "orrery.ssh_system"
@@ -69,7 +70,8 @@ end
 ---@field name? string what errors and logs call it; default: host
 ---@field user? string
 ---@field port? integer
----@field identity? string|string[] key files to offer, in order, instead of the configured ones
+---@field identity? string|string[] key files to offer, in order, instead of the configured ones; one that is not
+---there is left out, with a warning
 ---@field password? string
 ---@field passphrase? string for encrypted key files
 ---@field config? string instead of ~/.ssh/config; "none" reads no file
@@ -108,6 +110,7 @@ end
 ---@field transport "libssh2"|"openssh"
 ---@field reason? string why ssh(1), where it was not asked for
 ---@field failure? orrery.Error how it went inside this process, before ssh(1) was tried
+---@field missing string[] key files of option `identity` that are not there
 
 local function as_list(value)
     return type(value) == "string" and { value } or value
@@ -117,7 +120,11 @@ local function check_jumps(jumps)
     if type(jumps) ~= "table" then return jumps end
     local checked = {}
     for i, hop in ipairs(jumps) do
-        checked[i] = type(hop) == "string" and hop or options.check(("ssh: jump[%d]"):format(i), hop, JUMP_SCHEMA)
+        if type(hop) ~= "string" then
+            hop = options.check(("ssh: jump[%d]"):format(i), hop, JUMP_SCHEMA)
+            hop.identity = identity.paths(hop.identity)
+        end
+        checked[i] = hop
     end
     return checked
 end
@@ -145,7 +152,7 @@ local function check(target, opts)
     check_environment(opts.set_env)
     local user, host = target:match("^(.+)@([^@]+)$")
     opts.user = opts.user or user
-    opts.identity, opts.known_hosts = as_list(opts.identity), as_list(opts.known_hosts)
+    opts.identity, opts.known_hosts = identity.paths(opts.identity), as_list(opts.known_hosts)
     return host or target, opts
 end
 
@@ -224,15 +231,23 @@ local function choose(plan)
     end
 end
 
+local function new_plan(target, opts)
+    local host
+    host, opts = check(target, opts)
+    return {
+        host = host, name = opts.name or host, opts = opts, transport = "libssh2", missing = identity.missing(opts),
+    }
+end
+
 --- Decides how a host is reached, and connects to nothing.
 ---@param target string|orrery.SshOptions
 ---@param opts? orrery.SshOptions
 ---@return orrery.SshPlan
 ---Raises "option", "argument".
 function M.plan(target, opts)
-    local host
-    host, opts = check(target, opts)
-    local plan = { host = host, name = opts.name or host, opts = opts, transport = "libssh2" }
+    local plan = new_plan(target, opts)
+    local host = plan.host
+    opts = plan.opts
     if opts.transport == "openssh" then
         ssh_config.check(host, opts)
         plan.transport = "openssh"
@@ -252,9 +267,9 @@ end
 ---@return orrery.SshPlan
 ---Raises "option", "argument".
 function M.plan_from(from, target, opts)
-    local host
-    host, opts = check(target, opts)
-    local plan = { host = host, name = opts.name or host, opts = opts, transport = "libssh2" }
+    local plan = new_plan(target, opts)
+    local host = plan.host
+    opts = plan.opts
     local overrides = setmetatable({
         -- What is configured here is the way from here.
         jump = opts.jump or {}, proxy_command = opts.proxy_command or "none",
@@ -316,10 +331,7 @@ local function fall_back(plan, err)
     error(ctx, 0)
 end
 
---- Opens a context as planned.
----@param plan orrery.SshPlan its `transport`, `reason` and `failure` say afterwards how it went
----@return orrery.Context
-function M.connect(plan)
+local function connect(plan)
     if plan.transport == "openssh" then
         if plan.reason then say(plan, plan.reason, plan.reason) end
         return context.open(openssh_request(plan))
@@ -331,6 +343,15 @@ function M.connect(plan)
     error(err, 0)
 end
 
+--- Opens a context as planned.
+---@param plan orrery.SshPlan its `transport`, `reason` and `failure` say afterwards how it went
+---@return orrery.Context
+function M.connect(plan)
+    local ok, ctx = pcall(connect, plan)
+    if ok then return ctx end
+    error(identity.explain(Error.from(ctx), plan.missing), 0)
+end
+
 --- Opens a context on a host and waits until it is up.
 ---@param target string|orrery.SshOptions a host as `ssh` takes it ("web1", "deploy@web1"), or options
 ---@param opts? orrery.SshOptions
@@ -338,7 +359,9 @@ end
 ---Raises "connect", "hostkey", "hostkey_changed", "hostkey_revoked", "auth", "credentials", "bootstrap",
 ---"timeout", naming the host and the cause.
 function M.open(target, opts)
-    return M.connect(M.plan(target, opts))
+    local plan = M.plan(target, opts)
+    identity.warn(plan.missing)
+    return M.connect(plan)
 end
 
 return M

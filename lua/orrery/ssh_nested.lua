@@ -4,6 +4,7 @@
 -- made, where ctx is. Keys, known hosts, passwords and people stay here (keeper.lua).
 
 local Error = require "orrery.error"
+local identity = require "orrery.ssh_identity"
 local keeper = require "orrery.keeper"
 local relay = require "orrery.relay"
 local nested = require "orrery.nested"
@@ -13,6 +14,7 @@ local M = {}
 
 -- An error says what it is about by an address, and that is one over there.
 local function from(ctx, plan, err)
+    identity.explain(err, plan.missing)
     err.message = ("from %s: %s"):format(ctx.name, err.message)
     err.at = Error.at() or err.at
     err.context, err.route = plan.name, ("%s/ssh:%s"):format(ctx.route, plan.name)
@@ -35,6 +37,7 @@ end
 ---@return orrery.Context
 function M.open(ctx, target, opts)
     local plan = ssh.plan_from(ctx, target, opts)
+    identity.warn(plan.missing)
     for tries = 1, 2 do
         local way = relay.take(ctx)
         local ok, child = pcall(open, way, plan)

@@ -7,12 +7,12 @@ local orrery = require "orrery"
 local buffer = require "string.buffer"
 local core = require "orrery.core"
 local frames = require "spec.support.frames"
+local leak = require "spec.support.leak"
 local remote = require "spec.support.remote"
 
-local hostile = {}
+local hostile = { CONTROLLER = 1 }
 
 local AGENT = lfs.currentdir() .. "/spec/support/hostile_agent.lua"
-local CONTROLLER = 1
 local WAIT = 20 -- seconds, for what comes at once
 
 --- Whose children they are.
@@ -31,11 +31,13 @@ Tree.__index = Tree
 
 local log_path
 
---- For leak.guard: what a log that was changed to a file and back leaves open.
----@return string[]
-function hostile.allowed()
+--- leak.guard, but for what a log that was changed to a file and back leaves open.
+function hostile.guard()
     local stderr = lfs.symlinkattributes("/proc/self/fd/2", "target")
-    return { "thread %d+ 'orrery%-file'", "^file descriptor %d+ %-> " .. stderr:gsub("%p", "%%%0") .. "$" }
+    leak.guard {
+        timeout = 20,
+        allow = { "thread %d+ 'orrery%-file'", "^file descriptor %d+ %-> " .. stderr:gsub("%p", "%%%0") .. "$" },
+    }
 end
 
 ---@param start integer as log_end said
@@ -88,20 +90,18 @@ function Tree:open_hostile()
 end
 
 ---@param place string one of hostile.places
----@return spec.Tree
-function hostile.open(place)
-    local tree = setmetatable({ dir = remote.directory() }, Tree)
-    log_path = tree.dir .. "/log"
+function Tree:open(place)
+    self.dir = remote.directory()
+    log_path = self.dir .. "/log"
     assert(core.log_open(log_path))
     if place ~= hostile.places[1] then
-        tree.guard = orrery.localhost { name = "honest" }
-        tree.sibling = tree.guard:localhost { name = "sibling" }
+        self.guard = orrery.localhost { name = "honest" }
+        self.sibling = self.guard:localhost { name = "sibling" }
     else
-        tree.sibling = orrery.localhost { name = "sibling" }
+        self.sibling = orrery.localhost { name = "sibling" }
     end
-    tree.above = tree.guard and tree.guard.id or CONTROLLER
-    tree:open_hostile()
-    return tree
+    self.above = self.guard and self.guard.id or hostile.CONTROLLER
+    self:open_hostile()
 end
 
 function Tree:close()
@@ -126,6 +126,29 @@ function Tree:under_way()
     return function()
         go:send(7)
         luassert.are.same({ "right", 7 }, { call:get(WAIT) })
+    end
+end
+
+--- Describes something with a tree, which is open while the tests run.
+---@param name string
+---@param place string
+---@param body fun(tree: spec.Tree, place: string)
+function hostile.describe(name, place, body)
+    local busted = require "busted"
+    busted.describe(name, function()
+        local tree = setmetatable({}, Tree)
+        busted.setup(function() tree:open(place) end)
+        busted.teardown(function() tree:close() end)
+        body(tree, place)
+    end)
+end
+
+--- Describes the same of a hostile child in each place.
+---@param what string what follows "a hostile child of the script"
+---@param body fun(tree: spec.Tree, place: string)
+function hostile.each(what, body)
+    for _, place in ipairs(hostile.places) do
+        hostile.describe("a hostile child " .. place .. what, place, body)
     end
 end
 

@@ -270,6 +270,17 @@ describe("orrery exec", function()
         end
     end)
 
+    it("ends a script and a play quietly when their reader has gone", function()
+        local code, stdout, stderr = bash [[
+            echo 'for i = 1, 1e6 do print(i) end io.stderr:write "went on"' >$dir/script.lua
+            $orrery run $dir/script.lua | head -n 1; echo ${PIPESTATUS[0]}
+            echo 'require("orrery.play").play { name = "p", hosts = "a", run = function(h)
+                for i = 1, 1e5 do h:say(i) end io.stderr:write "went on" end }' >$dir/play.lua
+            echo 'a ansible_connection=local' >$dir/hosts.ini
+            $orrery play -i $dir/hosts.ini --no-record $dir/play.lua | head -n 1; echo ${PIPESTATUS[0]}]]
+        assert.are.same({ 0, "1\n141\nplay p  a\n141\n", "" }, { code, stdout, stderr })
+    end)
+
     it("says when output cannot be written", function()
         local code, _, stderr = bash [[$orrery exec -H a --local "echo x" >/dev/full]]
         assert.are.same({ 74, "orrery: cannot write the output: No space left on device\n" }, { code, stderr })

@@ -4,14 +4,13 @@
 local orrery = require "orrery"
 local frames = require "spec.support.frames"
 local hostile = require "spec.support.hostile"
-local leak = require "spec.support.leak"
 local remote = require "spec.support.remote"
 
-leak.guard { timeout = 20, allow = hostile.allowed() }
+hostile.guard()
 
 local make, u32, str, handle = frames.make, frames.u32, frames.str, frames.handle
 local encode, to_above = hostile.encode, hostile.to_above
-local CONTROLLER = 1
+local CONTROLLER = hostile.CONTROLLER
 local MIB = 1024 -- in the unit of /proc/PID/status
 local WAIT = 60 -- seconds
 local SLOWEST = remote.sanitized and 30 or 5 -- seconds for a call, on a busy machine: it is held up, not for ever
@@ -100,43 +99,33 @@ local FLOODS = {
     end, bytes = 128, grows = 64 },
 }
 
-for _, place in ipairs(hostile.places) do
-    describe("a hostile child " .. place .. " that reads nothing", function()
-        local tree, service
+hostile.each(" that reads nothing", function(tree)
+    local service
 
-        setup(function()
-            tree = hostile.open(place)
-            local large = ("x"):rep(100000)
-            service = orrery.service("large", { get = function() return large end })
-        end)
-        teardown(function()
-            service:close()
-            tree:close()
-        end)
-
-        for _, flood in ipairs(FLOODS) do
-            it("fills no memory by " .. flood[1], function()
-                local frame = flood[2](tree)
-                local pid, bytes = pid_of(tree), flood.bytes * 2 ^ 20
-                local answered, grown, here = tree:under_way(), growth(victim(tree)), growth "self"
-                local start = hostile.log_end()
-                tree.hostile:cast("stop", frame, math.floor(bytes / #frame))
-                calls_go_on(tree, pid, bytes)
-                grown(flood.grows)
-                here(flood.grows)
-                answered()
-                assert.is_true(hostile.log_end() - start < 100000, "it has filled the log")
-                tree:open_hostile()
-            end)
-        end
+    setup(function()
+        local large = ("x"):rep(100000)
+        service = orrery.service("large", { get = function() return large end })
     end)
-end
+    teardown(function() service:close() end)
 
-describe("a hostile child that says more than anybody takes", function()
-    local tree
+    for _, flood in ipairs(FLOODS) do
+        it("fills no memory by " .. flood[1], function()
+            local frame = flood[2](tree)
+            local pid, bytes = pid_of(tree), flood.bytes * 2 ^ 20
+            local answered, grown, here = tree:under_way(), growth(victim(tree)), growth "self"
+            local start = hostile.log_end()
+            tree.hostile:cast("stop", frame, math.floor(bytes / #frame))
+            calls_go_on(tree, pid, bytes)
+            grown(flood.grows)
+            here(flood.grows)
+            answered()
+            assert.is_true(hostile.log_end() - start < 100000, "it has filled the log")
+            tree:open_hostile()
+        end)
+    end
+end)
 
-    setup(function() tree = hostile.open(hostile.places[1]) end)
-    teardown(function() tree:close() end)
+hostile.describe("a hostile child that says more than anybody takes", hostile.places[1], function(tree)
     before_each(function() tree:open_hostile() end)
 
     -- Nobody runs the scheduler meanwhile, as in a script that computes, or waits in C.

@@ -3,14 +3,13 @@
 local orrery = require "orrery"
 local frames = require "spec.support.frames"
 local hostile = require "spec.support.hostile"
-local leak = require "spec.support.leak"
 local remote = require "spec.support.remote"
 
-leak.guard { timeout = 20, allow = hostile.allowed() }
+hostile.guard()
 
 local make, u32, str, handle = frames.make, frames.u32, frames.str, frames.handle
 local encode, to_above = hostile.encode, hostile.to_above
-local CONTROLLER = 1
+local CONTROLLER = hostile.CONTROLLER
 local NOBODY = 16777000 -- no context has this id
 
 -- What is refused, and changes nothing ----------------------------------------------------------------
@@ -217,30 +216,23 @@ local function commit_fatal(tree, malice)
     end)
 end
 
-for _, place in ipairs(hostile.places) do
-    describe("a hostile child " .. place, function()
-        local tree
+hostile.each("", function(tree)
+    for _, malice in ipairs(REFUSED) do
+        it("gains nothing by " .. malice[1], function()
+            local answered = tree:under_way()
+            commit(tree, malice)
+            answered()
+            assert.is_number((tree.hostile:call "where"))
+            tree:open_hostile() -- the log is ready for the next
+        end)
+    end
 
-        setup(function() tree = hostile.open(place) end)
-        teardown(function() tree:close() end)
-
-        for _, malice in ipairs(REFUSED) do
-            it("gains nothing by " .. malice[1], function()
-                local answered = tree:under_way()
-                commit(tree, malice)
-                answered()
-                assert.is_number((tree.hostile:call "where"))
-                tree:open_hostile() -- the log is ready for the next
-            end)
-        end
-
-        for _, malice in ipairs(FATAL) do
-            it("ends itself by " .. malice[1], function()
-                local answered = tree:under_way()
-                commit_fatal(tree, malice)
-                answered()
-                tree:open_hostile()
-            end)
-        end
-    end)
-end
+    for _, malice in ipairs(FATAL) do
+        it("ends itself by " .. malice[1], function()
+            local answered = tree:under_way()
+            commit_fatal(tree, malice)
+            answered()
+            tree:open_hostile()
+        end)
+    end
+end)

@@ -228,6 +228,21 @@ describe("the engine of resources", function()
             assert.matches("stat: option 'when': the function runs on the target, and 'h' is not there", err.message)
         end)
 
+        it("guesses what was meant by a resource that is not there, in a batch, too", function()
+            local text = "there is no resource 'fiel'; did you mean 'file'?"
+            for _, fn in ipairs {
+                function(host) host:fiel { path = "/x" } end,
+                function(host) host:apply { { "fiel", path = "/x" } } end,
+            } do
+                for _, err in ipairs { remote.failure(fn, h), remote.failure(h.batch, h, fn) } do
+                    assert.are.same({ "option", text }, { err.code, err.message })
+                    assert.matches("play_engine_spec%.lua:%d+$", err.at)
+                end
+            end
+            local err = remote.failure(h.batch, h, function(host) host:nothing_like_it {} end)
+            assert.are.equal("there is no resource 'nothing_like_it'", err.message)
+        end)
+
         it("returns from a batch what its function returns, nil too", function()
             local name, a, b, c = h:batch(function(host) return host.name, nil, { x = 1 } end)
             assert.are.same({ target.ctx.name, nil, { x = 1 }, nil }, { name, a, b, c })

@@ -276,6 +276,39 @@ echo $? >%s/status
         goes_on { "after changed" }
     end)
 
+    it("begins nothing more after Ctrl-C, though the script catches what steps raise", function()
+        write [[
+            local function go_on(h)
+                for _ = 1, 3 do
+                    pcall(h.shell, h, "echo >>/srv/t/more; sleep 1")
+                    pcall(h.apply, h, { { "file", path = "/srv/t/more", state = "touch" } })
+                    pcall(h.batch, h, function(h) h:file { path = "/srv/t/more", state = "touch" } end)
+                    pcall(h.task, h, "more", function() h:call(function() io.open("/srv/t/more", "w"):close() end) end)
+                end
+                h:call(function() io.open("/srv/t/cleaned", "w"):close() end)
+            end
+            play.play {
+                hosts = "h[1-3]",
+                run = function(h)
+                    if h.name ~= "h3" then return end
+                    local cmd = "[ -e /srv/t/good ] || { echo up >/srv/t/up; sleep 1000; }"
+                    pcall(h.shell, h, { name = "long", cmd = cmd })
+                    go_on(h)
+                end,
+            }
+            pcall(play.play, { hosts = "h1", run = function(h) h:file { path = "/srv/t/more", state = "touch" } end })
+        ]]
+        local r = meanwhile "kill -INT $pid"
+        assert.are.equal(130, r.code)
+        r.events = events_of(r.out)
+        assert.are.same({ "cancelled", 130 }, { one(r, "host_end", "h3").status, one(r, "run_end").status })
+        assert.are.same({ false, false, true },
+            { there("h1", "/srv/t/more"), there("h3", "/srv/t/more"), there("h3", "/srv/t/cleaned") })
+        lab.exec("h3", "touch /srv/t/good")
+        assert.are.equal(0, play("--failed").code)
+        assert.is_true(there("h3", "/srv/t/more"))
+    end)
+
     it("starts at a step, and only with what is wanted", function()
         write [[
             play.play {
@@ -441,6 +474,28 @@ echo $? >%s/status
         assert.are.equal(0, play("--failed").code)
         assert.are.same({ 1, 0, 1 }, { lines("h1", "a"), lines("h1", "b"), lines("h1", "c") })
         assert.are.same({ 1, 1, 0 }, { lines("h2", "a"), lines("h2", "b"), lines("h2", "c") })
+    end)
+
+    it("finds a handler that is not there before a batch changes anything", function()
+        write [[
+            for i, fn in ipairs {
+                function(h) h:directory { path = "/srv/t/d", notify = "restrat" } end,
+                function(h) h:apply { { "directory", path = "/srv/t/d" }, { "stat", "/", notify = "restrat" } } end,
+            } do
+                play.play {
+                    hosts = "h" .. i, max_failures = 1, handlers = { restart = function() end },
+                    run = function(h) h:batch(fn) end,
+                }
+            end
+        ]]
+        local r = play()
+        assert.are.equal(2, r.code)
+        for _, host in ipairs { "h1", "h2" } do
+            assert.are.equal("the play has no handler 'restrat'; did you mean 'restart'?",
+                one(r, "host_end", host).error.message)
+            assert.matches(":%d+$", one(r, "host_end", host).error.at)
+            assert.are.same({ {}, false }, { steps(r, host), there(host, "/srv/t/d") })
+        end
     end)
 
     it("logs in and becomes root as the inventory says, with passwords that nobody sees", function()

@@ -165,4 +165,28 @@ describe("the choice of a transport", function()
         assert.matches("h1: by way of ssh%(1%), since its configuration says CertificateFile /second$", lines[2])
         assert.matches("h1: by way of ssh%(1%), since SSH inside this process did not do: .*SHA%-1", lines[3])
     end)
+
+    it("says once which key files are not there, and in the error of a login", function()
+        local program = remote.program([[
+            for _, transport in ipairs { "libssh2", "openssh" } do
+                local both = { config = arg[1], identity = { "/none/key", arg[2] }, transport = transport }
+                for _, host in ipairs { "h1", "h2" } do orrery.ssh(host, both):close() end
+            end
+            for _, transport in ipairs { "libssh2", "openssh" } do
+                local ok, err = pcall(orrery.ssh, "refuse1", {
+                    config = arg[1], identity = "/none/key", transport = transport, ask = false,
+                })
+                say(err.message)
+            end
+        ]], nil, configure("quiet", "IdentityFile /configured/key"), keys .. "id_ed25519")
+        local said = program:rest()
+        local warned = program:stderr()
+        program:finish()
+        local text = "the key file /none/key %(option 'identity'%) does not exist"
+        local _, warnings = warned:gsub("warn%s+ssh: " .. text .. ", and is left out\n", "")
+        assert.are.equal(1, warnings, warned)
+        assert.not_matches("configured", warned)
+        local _, mentions = said:gsub(text .. "\n", "")
+        assert.are.equal(2, mentions, said)
+    end)
 end)

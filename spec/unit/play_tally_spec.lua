@@ -15,9 +15,9 @@ local function step(host, status, resource)
 end
 local function over(host, status) return { event = "host_end", host = host, status = status } end
 
-local function counts(t, host)
-    local some = {}
-    for name, n in pairs(t.hosts[host]) do some[name] = n > 0 and n or nil end
+local function counts(t, host, field)
+    local some, all = {}, t.hosts[host]
+    for name, n in pairs(field and all[field] or all) do some[name] = n > 0 and n or nil end
     return some
 end
 
@@ -43,6 +43,19 @@ describe("a tally", function()
         for _, e in ipairs { start "a", step("a", "failed", "file"), over("a", "failed") } do t:event(e) end
         assert.are.same({ ignored = 1, failed = 1 }, counts(t, "a"))
         assert.are.equal(2, t:status())
+    end)
+
+    it("is what views count by, while the run goes on", function()
+        local viewed = require("orrery.play.views.tally").new()
+        local function tell(...)
+            for _, e in ipairs { ... } do viewed:event(e) end
+        end
+        tell({ event = "play_start", play = 1, hosts = { "a", "b" } }, start "a", step("a", "changed", "file"),
+            step("a", "changed", "task"), step("a", "failed", "file"))
+        assert.are.same({ 1, 1, 0 }, { viewed:total "changed", viewed:total "failed", viewed:total "ignored" })
+        tell(over("a", "ok"), start "b", over("b", "failed"))
+        assert.are.same({ 1, 1 }, { viewed:total "failed", viewed:total "ignored" })
+        assert.are.same({ ignored = 1, changed = 1 }, counts(viewed, "a", "counts"))
     end)
 
     it("has hosts that were lost go before those that failed", function()

@@ -113,7 +113,8 @@ Output:
                          a line, docs/events.md), junit
   --report FILE          and a page of HTML that has all of it
   --stats                at the end, say on stderr what the runtime did here
-  -v, -vv, -vvv          say more, and log what happens: info, debug, trace
+  -v, -vv, -vvv          show each line that commands print (else the last ones,
+                         where they fail), and log: info, debug, trace
   --log FILE             append the log to FILE
 
 Exit status:

@@ -13,6 +13,7 @@ local M = {}
 
 local TARGET = "orrery.play.target"
 local FACTS = "orrery.play.facts"
+local HANDLERS = "orrery.play.handlers"
 
 -- Events ------------------------------------------------------------------------------------------
 
@@ -93,6 +94,7 @@ local function needed(request, opts)
         if name:match "^[%a_][%w_]*$" and resource.find(name) then add_module(names, request, name) end
     end
     if literals and literals.words.facts then add_facts(names, facts_of(literals.words)) end
+    if literals and literals.words.notify then names[#names + 1] = HANDLERS end
     add_facts_of_texts(names, opts.gathered.texts)
     return names
 end
@@ -114,7 +116,7 @@ local function call(h, ctx, request, opts)
     local inbox = inbox_of(h, ctx)
     request.sender = inbox:sender()
     local future = ctx:call_async(enter, modules.bundle(ctx.id, needed(request, opts)), request)
-    local answer = pack(pcall(wait, h, inbox, future, ("%s on %s"):format(opts.what or "a step", h.name)))
+    local answer = pack(pcall(wait, h, inbox, future, ("%s on %s"):format(opts.what.title, h.name)))
     if not future:done() then future:cancel() end
     drain(h, inbox)
     if not answer[1] then error(answer[2], 0) end
@@ -126,15 +128,22 @@ local function answered(h, ctx, opts, ok, response, ...)
         M.deliver(h, response.events)
         if not response.error then return response, ... end
     end
-    local err = context.locate(ctx, Error.from(ok and response.error or response))
-    err.at = err.at or opts.at
+    local err = resource.explain(context.locate(ctx, Error.from(ok and response.error or response)))
+    local what = opts.what
+    err.at = err.at or what.at
     if ok then
         err.results = response.results
-    elseif opts.step then -- the target could not say it
-        err.step, err.resource, err.name = opts.step.id, opts.step.resource, opts.step.title
+    elseif what.id then -- the target could not say it
+        err.step, err.resource, err.name = what.id, what.resource, what.title
     end
     error(err, 0)
 end
+
+---@class orrery.play.Asked what is asked for, for errors: a step, or what has several
+---@field title string
+---@field at? string
+---@field id? string of one step; `resource` is there, too
+---@field resource? string
 
 -- Settings that a target has to know.
 local function settings_of(h)
@@ -148,8 +157,7 @@ end
 --- Asks a host's context to do something, and handles what it tells meanwhile.
 ---@param h orrery.play.Host
 ---@param request orrery.play.Request
----@param opts { at?: string, what?: string, gathered: orrery.play.Gathered, literals?: orrery.play.Literals,
----step?: table }
+---@param opts { what: orrery.play.Asked, gathered: orrery.play.Gathered, literals?: orrery.play.Literals }
 ---@return orrery.play.Response
 ---@return any ... what a batch has returned
 ---Raises what went wrong, with the place in it.

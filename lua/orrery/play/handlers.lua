@@ -49,6 +49,13 @@ function M.read(spec)
     return self
 end
 
+local function has(list, name)
+    for _, other in ipairs(list) do
+        if other == name then return true end
+    end
+    return false
+end
+
 --- Those of one host that were notified and have not run.
 ---@class orrery.play.Pending
 ---@field handlers orrery.play.Handlers
@@ -61,12 +68,7 @@ function Handlers:pending() return setmetatable({ handlers = self, list = {} }, 
 
 ---@param name string
 ---@return boolean
-function Pending:has(name)
-    for _, other in ipairs(self.list) do
-        if other == name then return true end
-    end
-    return false
-end
+function Pending:has(name) return has(self.list, name) end
 
 function Pending:remove(name)
     for i, other in ipairs(self.list) do
@@ -74,21 +76,27 @@ function Pending:remove(name)
     end
 end
 
---- Makes sure that there are handlers of these names.
----@param names? string[]
+--- Makes sure that there are handlers of these names. Both ends ask this before a step begins.
+---@param names? string[] what a step notifies
+---@param known string[] all handlers of the play
+---@param at? string
 ---Raises "argument".
-function Handlers:require(names)
+function M.check(names, known, at)
     for _, name in ipairs(names or {}) do
-        if not self.by_name[name] then
-            local near = type(name) == "string" and #name <= 64 and options.nearest(name, self.names)
+        if not has(known, name) then
+            local near = type(name) == "string" and #name <= 64 and options.nearest(name, known)
             local hint = near and ("; did you mean '%s'?"):format(near) or ""
             Error.raise {
-                code = "argument", at = Error.at(),
+                code = "argument", at = at or Error.at(),
                 message = ("the play has no handler '%s'%s"):format(tostring(name), hint),
             }
         end
     end
 end
+
+---@param names? string[]
+---Raises "argument".
+function Handlers:require(names) M.check(names, self.names) end
 
 --- Notes that a handler is to run.
 ---@param name string

@@ -12,6 +12,7 @@ local engine = require "orrery.play.engine"
 local Error = require "orrery.error"
 local options = require "orrery.options"
 local resource = require "orrery.play.resource"
+local sched = require "orrery.sched"
 local sources = require "orrery.play.sources"
 local steps = require "orrery.play.step"
 
@@ -51,12 +52,22 @@ end
 ---@field how? "task"|"batch" it holds steps
 ---@field at? string
 
+--- Raises "interrupted" after Ctrl-C: a script that catches what its steps raise, and goes on with others, begins none.
+function M.refuse_interrupted()
+    local interrupt = package.loaded["orrery.interrupt"]
+    if not interrupt or not interrupt.happened() then return end
+    sched.sleep(0) -- one that goes on for ever keeps nobody else from ending
+    Error.raise { code = "interrupted", message = "interrupted by Ctrl-C", at = Error.at() }
+end
+
 --- Performs a step, or whatever the runner of plays does in its stead: it decides whether, where and how often.
 ---@param h orrery.play.Host
 ---@param info orrery.play.StepCall
 ---@param perform fun(): any
 ---@return any ... what perform returns
+---Raises "interrupted" after Ctrl-C; what perform raises.
 function M.conduct(h, info, perform)
+    M.refuse_interrupted()
     local conductor = h.conductor
     if not conductor then return perform() end
     return conductor:step(h, info, perform)
@@ -151,7 +162,7 @@ local function send_one(h, step, given)
     local response = asking.ask(h, {
         id = step.id, single = true, steps = { entry(step, given) }, own = add_own(nil, step.definition),
         vars = vars_for(h, gathered, step.definition.vars),
-    }, { at = step.at, what = step.title, gathered = gathered, step = step })
+    }, { what = step, gathered = gathered })
     return response.results[1]
 end
 
@@ -199,6 +210,7 @@ function Host:apply(list)
         own = add_own(own, definition)
         infos[i], entries[i] = info_of(step, ("%s.%d"):format(id, i)), entry(step, given)
     end
+    M.refuse_interrupted()
     if self.conductor then self.conductor:list(self, infos, entries) end
     local gathered, wants_vars = sources.gather(), false
     for i, step in ipairs(infos) do
@@ -209,7 +221,7 @@ function Host:apply(list)
     end
     return asking.ask(self, {
         id = id, steps = entries, own = own, vars = vars_for(self, gathered, wants_vars),
-    }, { at = at, what = "a list of steps", gathered = gathered }).results
+    }, { what = { title = "a list of steps", at = at }, gathered = gathered }).results
 end
 
 -- Batches -----------------------------------------------------------------------------------------
@@ -249,9 +261,10 @@ function Host:batch(opts, fn)
         local literals, gathered = sources.literals(fn), sources.gather()
         local own, takes_files = resources_in(literals)
         sources.add_batch(gathered, literals, opts.files, takes_files)
-        return drop_response(asking.ask(self, { id = info.id, batch = fn, own = own, vars = self.vars }, {
-            at = at, what = info.title, gathered = gathered, literals = literals,
-        }))
+        return drop_response(asking.ask(self, {
+            id = info.id, batch = fn, own = own, vars = self.vars,
+            handlers = self.conductor and self.conductor.play.handlers.names or nil,
+        }, { what = { title = info.title, at = at }, gathered = gathered, literals = literals }))
     end)
 end
 

@@ -162,6 +162,7 @@ function Play:host_steps(conductor)
     self.h[conductor.name] = h
     self:owed(conductor)
     self.results[conductor.name] = self.spec.run(h)
+    host.refuse_interrupted() -- one that has caught it is not through
     conductor.gate:ends(self.number)
     self.session:note { event = "ending", play = self.number, host = conductor.name }
     self:flush(conductor, h)
@@ -310,8 +311,10 @@ end
 --- Runs a play, and returns when all its hosts have come to its end, or failed.
 ---@param spec orrery.PlaySpec
 ---@return orrery.PlayResult
----Raises "option"; "partial" where the play was stopped: more hosts failed than may, or all of a batch.
+---Raises "option"; "partial" where the play was stopped: more hosts failed than may, or all of a batch; "interrupted"
+---after Ctrl-C.
 function M.play(spec)
+    host.refuse_interrupted()
     spec = options.check("play", spec, PLAY)
     spec.timeout = schema.check("play", { timeout = spec.timeout }, TIMEOUT, Error.at()).timeout
     local run = session.current()

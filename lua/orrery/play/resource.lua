@@ -295,15 +295,32 @@ function M.names()
     return names
 end
 
---- Raises that there is no such resource, with the one that was probably meant.
+local function guess(name)
+    local near = type(name) == "string" and #name <= 64 and options.nearest(name, M.names())
+    return near and ("; did you mean '%s'?"):format(near) or ""
+end
+
+--- Raises that there is no such resource, with the one that was probably meant. A target does not know which there are:
+--- see `explain`.
 ---@param name any
 ---@param at? string
 ---Raises "option".
 function M.unknown(name, at)
-    local near = type(name) == "string" and #name <= 64 and not M.on_target and options.nearest(name, M.names())
-    local hint = near and ("; did you mean '%s'?"):format(near) or ""
-    local message = ("there is no resource '%s'%s"):format(tostring(name), hint)
-    Error.raise { code = "option", message = message, at = at or Error.at() }
+    local message = ("there is no resource '%s'"):format(tostring(name))
+    if not M.on_target then message = message .. guess(name) end
+    Error.raise {
+        code = "option", message = message, at = at or Error.at(), no_resource = M.on_target and name or nil,
+    }
+end
+
+--- Adds to an error of a target's what was probably meant, where it has asked for a resource that is not there.
+---@param err orrery.Error
+---@return orrery.Error err the same
+function M.explain(err)
+    if err.no_resource ~= nil then
+        err.message, err.no_resource = tostring(err.message) .. guess(err.no_resource), nil
+    end
+    return err
 end
 
 return M

@@ -33,6 +33,7 @@ resource.on_target = core.parent() ~= nil
 ---@field ticket? string by which other files can be asked for
 ---@field common? table fields for each event
 ---@field tags? string[] which all steps have
+---@field handlers? string[] of the play, which steps of a batch may notify
 ---@field sender? orrery.Sender for events while it runs
 
 ---@class orrery.play.Response
@@ -40,8 +41,9 @@ resource.on_target = core.parent() ~= nil
 ---@field results orrery.play.Result[]
 ---@field error? orrery.Error the step, or the function, has failed
 
--- Not named literally: this one is only sent where somebody asks for facts.
+-- Not named literally: these are only sent where somebody asks for facts, or notifies handlers.
 local FACTS = "orrery.play.facts"
+local HANDLERS = "orrery.play.handlers"
 
 -- Steps ------------------------------------------------------------------------------------------
 
@@ -60,12 +62,20 @@ function Work:next_id()
     return self.request.single and self.request.id or ("%s.%d"):format(self.request.id, self.count)
 end
 
-function Work:perform(step)
+-- Raises what is wrong with it, as far as that can be seen before it begins.
+function Work:make(definition, given, at)
+    local step = steps.make(definition, given, at)
     if resource.is_here(step.definition, step.options) then
         local message = ("%s: has no place inside of a batch, since it is done at the controller"):format(
-            step.definition.name)
-        Error.raise { code = "option", at = step.at, message = message }
+            definition.name)
+        Error.raise { code = "option", at = at, message = message }
     end
+    local notified, handlers = step.modifiers.notify, self.request.handlers
+    if notified and handlers then require(HANDLERS).check(notified, handlers, at) end
+    return step
+end
+
+function Work:perform(step)
     step.id = self:next_id()
     step.events, step.files, step.vars = self.events, self.files, self.request.vars or {}
     step.facts = function() return self:facts() end
@@ -88,7 +98,7 @@ end
 
 function Work:list(entries)
     for _, entry in ipairs(entries) do
-        local step = steps.make(self:definition(entry[1], entry.at), entry.options, entry.at)
+        local step = self:make(self:definition(entry[1], entry.at), entry.options, entry.at)
         step.skip = entry.skip
         self:perform(step)
     end
@@ -104,11 +114,12 @@ end
 local Host = {}
 
 function Host:apply(entries)
-    local at, before = Error.at(), #self.work.results
-    for _, entry in ipairs(entries) do
+    local at, before, list = Error.at(), #self.work.results, {}
+    for i, entry in ipairs(entries) do
         local name, given = steps.entry(entry, at)
-        self.work:perform(steps.make(self.work:definition(name, at), given, at))
+        list[i] = self.work:make(self.work:definition(name, at), given, at)
     end
+    for _, step in ipairs(list) do self.work:perform(step) end
     return { unpack(self.work.results, before + 1) }
 end
 
@@ -145,7 +156,7 @@ local function method(h, name)
     local definition = h.work:definition(name)
     return function(_, ...)
         local at = Error.at()
-        local step = steps.make(definition, steps.given(...), at)
+        local step = h.work:make(definition, steps.given(...), at)
         for _, key in ipairs(NOT_IN_BATCH) do
             if step.modifiers[key] ~= nil then
                 local message = ("%s: option '%s' has no place inside of a batch"):format(definition.name, key)

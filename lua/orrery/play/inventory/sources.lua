@@ -185,35 +185,34 @@ end
 
 local function is_hidden(name) return name:find "^%." or name:find "~$" end
 
--- All files of a directory that has the name of a group, and of those in it.
-local function read_vars_tree(entity, path)
-    local names = sys.list(path) or {}
-    table.sort(names)
-    for _, name in ipairs(names) do
-        local below = path .. "/" .. name
-        local st = not is_hidden(name) and sys.stat(below)
-        local _, suffix = stem_of(name)
-        if st and st.type == "directory" then
-            read_vars_tree(entity, below)
-        elseif st and (suffix or not name:find "%.") then
-            read_vars(entity, below, suffix)
-        end
-    end
-end
-
-local function read_entries(entities, directory)
+-- What is in a directory, in order, without what editors leave there. One that cannot be read has nothing.
+local function each(directory, on_directory, on_file)
     local names = sys.list(directory) or {}
     table.sort(names)
     for _, name in ipairs(names) do
         local path = directory .. "/" .. name
         local st = not is_hidden(name) and sys.stat(path)
-        local stem, suffix = stem_of(name)
         if st and st.type == "directory" then
-            if entities[name] then read_vars_tree(entities[name], path) end
-        elseif st and entities[stem] then
-            read_vars(entities[stem], path, suffix)
+            on_directory(path, name)
+        elseif st then
+            on_file(path, stem_of(name))
         end
     end
+end
+
+-- All files of a directory that has the name of a group, and of those in it.
+local function read_vars_tree(entity, path)
+    each(path, function(below) read_vars_tree(entity, below) end, function(file, stem, suffix)
+        if suffix or not stem:find "%." then read_vars(entity, file, suffix) end
+    end)
+end
+
+local function read_entries(entities, directory)
+    each(directory, function(path, name)
+        if entities[name] then read_vars_tree(entities[name], path) end
+    end, function(path, stem, suffix)
+        if entities[stem] then read_vars(entities[stem], path, suffix) end
+    end)
 end
 
 --- Reads group_vars and host_vars of a directory. What is said about hosts and groups that are not there is left out.

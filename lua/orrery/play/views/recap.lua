@@ -26,7 +26,7 @@ local function rows_of(tally)
         local host, key = tally.hosts[name], name
         if many then
             local counts = {}
-            for i, column in ipairs(COLUMNS) do counts[i] = host.counts[column] or 0 end
+            for i, column in ipairs(COLUMNS) do counts[i] = host.counts[column] end
             key = table.concat(counts, " ") .. (#host.failures > 0 and " bad" or "")
         end
         local row = by_key[key]
@@ -96,7 +96,7 @@ local function row_line(row, layout, paint)
     local fits = width.of(name) <= layout.room
     local line = fits and paint(word, width.pad(name, layout.room)) or (" "):rep(layout.room)
     for _, column in ipairs(layout.columns) do
-        local n = row.counts[column] or 0
+        local n = row.counts[column]
         local cell = width.pad(n == 0 and "-" or ("%d"):format(n), cell_width(column, layout), true)
         line = line .. paint(n == 0 and "dim" or column, cell)
     end
@@ -108,7 +108,7 @@ end
 local function words_line(row, columns, opts)
     local words = {}
     for _, column in ipairs(columns) do
-        local n = row.counts[column] or 0
+        local n = row.counts[column]
         if n > 0 then words[#words + 1] = ("%d %s"):format(n, column) end
     end
     return width.cut(label(row, 16) .. "  " .. table.concat(words, ", "), opts.columns - 1)

@@ -2,6 +2,7 @@
 --
 -- Views keep one each, so that they do not depend on one another.
 
+local counting = require "orrery.play.tally"
 local problem = require "orrery.play.views.problem"
 local text = require "orrery.play.views.text"
 local width = require "orrery.play.views.width"
@@ -26,7 +27,7 @@ local M = {}
 
 ---@class orrery.play.views.Host
 ---@field name string
----@field counts table<string, integer>
+---@field counts orrery.play.Count
 ---@field running orrery.play.views.Running[] the innermost last
 ---@field state "waiting"|"running"|"ended"
 ---@field status? string of its last play
@@ -51,13 +52,16 @@ local M = {}
 ---@field widest integer columns of the longest name of a step
 ---@field now number the time of the last event: of the clock, or its own
 ---@field clock? fun(): number
+---@field package counted orrery.play.Tally
 local Tally = {}
 Tally.__index = Tally
 
 ---@param clock? fun(): number what `now` and each `since` are of; else of the events, whose clocks are the hosts'
 ---@return orrery.play.views.Tally
 function M.new(clock)
-    return setmetatable({ clock = clock, hosts = {}, names = {}, plays = {}, now = 0, widest = 0 }, Tally)
+    return setmetatable({
+        clock = clock, hosts = {}, names = {}, plays = {}, now = 0, widest = 0, counted = counting.new(),
+    }, Tally)
 end
 
 ---@param name string
@@ -65,7 +69,10 @@ end
 function Tally:host(name)
     local host = self.hosts[name]
     if not host then
-        host = { name = name, counts = {}, running = {}, failures = {}, state = "waiting", since = self.now }
+        host = {
+            name = name, counts = self.counted:of(name), running = {}, failures = {}, state = "waiting",
+            since = self.now,
+        }
         self.hosts[name], self.names[#self.names + 1] = host, name
     end
     return host
@@ -96,10 +103,7 @@ end
 local on = {}
 
 function on.run_start(self, e) self.run = e end
-function on.run_end(self, e)
-    self.ended = e
-    for name, counts in pairs(e.hosts or {}) do self:host(name).counts = counts end
-end
+function on.run_end(self, e) self.ended = e end
 
 function on.play_start(self, e)
     local hosts = e.hosts or {}
@@ -128,7 +132,6 @@ function on.host_end(self, e)
         status = e.status, error = error, name = failure.name, step = failure.step,
         at = failure.at or type(error) == "table" and error.at or nil,
     }
-    if e.status == "lost" then host.counts.lost = (host.counts.lost or 0) + 1 end
 end
 
 function on.step_start(self, e)
@@ -153,7 +156,6 @@ function on.step_end(self, e)
     local _, at = find(host, e.step)
     if at then table.remove(host.running, at) end
     host.since = self.now
-    host.counts[e.status] = (host.counts[e.status] or 0) + 1
     if e.status == "failed" and not M.is_same(host.failure, e) then
         local error = e.error
         host.failure = {
@@ -170,6 +172,7 @@ function Tally:event(e)
     elseif type(e.time) == "number" and e.time > self.now then
         self.now = e.time
     end
+    self.counted:event(e)
     local handle = on[e.event]
     if handle then handle(self, e) end
 end
@@ -189,7 +192,7 @@ end
 ---@return integer
 function Tally:total(status)
     local sum = 0
-    for _, host in pairs(self.hosts) do sum = sum + (host.counts[status] or 0) end
+    for _, host in pairs(self.hosts) do sum = sum + host.counts[status] end
     return sum
 end
 
