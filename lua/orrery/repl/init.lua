@@ -30,7 +30,6 @@ local INDENT = 2 -- of an answer below the hosts that gave it
 ---@field interactive boolean
 ---@field colour boolean
 ---@field print fun(text: string) writes lines to the person
----@field last string the last input
 ---@field status integer
 ---@field private over boolean
 ---@field private busy boolean an input runs
@@ -79,10 +78,33 @@ function Repl:complain(text)
     io.stderr:write("orrery: ", output.printable(text, 2), "\n")
 end
 
--- An interruption says nothing that the person does not know; the place of an error of ours is no news either.
+-- What needs no place: it is about what was just typed.
+local PLAIN = { interrupted = true, inventory = true, usage = true }
+
+-- The frames of what the person wrote. Those of Lua's and this library's own say nothing, nor does a single one.
+local function own_frames(traceback)
+    local frames = {}
+    for line in (traceback or ""):gmatch "[^\n]+" do
+        local ours = line:find("^%s*%[") or line:find("^%s*orrery/") or line:find("^stack traceback")
+        if not ours then frames[#frames + 1] = line end
+    end
+    return #frames > 1 and table.concat(frames, "\n") or nil
+end
+
+---@param err orrery.Error
+---@return string
 local function error_text(err)
-    if err.code == "interrupted" or err.code == "inventory" or err.code == "usage" then return err.message end
-    return Error.format(err)
+    if PLAIN[err.code] then return err.message end
+    local shown = {}
+    for key, value in pairs(err) do shown[key] = value end
+    shown.traceback = own_frames(err.traceback)
+    if err.code == "lua" then shown.code = nil end
+    return Error.format(setmetatable(shown, getmetatable(err)))
+end
+
+-- What was raised may be any value.
+local function failure_text(outcome)
+    return outcome.thrown and "raised: " .. outcome.thrown or error_text(outcome.error)
 end
 
 ---@private
@@ -124,7 +146,7 @@ function Repl:show_outcome(text, outcome, name)
     if outcome.kind == "syntax" or outcome.kind == "incomplete" then
         return self:complain(syntax_text(text, outcome, name))
     end
-    if outcome.kind == "error" then return self:complain(error_text(outcome.error)) end
+    if outcome.kind == "error" then return self:complain(failure_text(outcome)) end
     if not outcome.hidden then self:show_page(fold.harmless(outcome.text)) end
 end
 
@@ -142,7 +164,7 @@ function Repl:show_answers(text, answers, name)
         local failed = outcome.kind == "error"
         list[i] = {
             name = answer.name, kind = failed and "error" or outcome.n == 0 and "nothing" or "value",
-            text = failed and error_text(outcome.error) or not outcome.hidden and outcome.text or "",
+            text = failed and failure_text(outcome) or not outcome.hidden and outcome.text or "",
         }
         if failed then self.status = FAILED end
     end
@@ -182,7 +204,6 @@ end
 function Repl:evaluate(text, opts)
     opts = opts or {}
     if opts.history and self.terminal then self.terminal:remember(text) end
-    if not opts.name then self.last = text end
     local ok, answers = self:guarded(evaluate, self, text, opts.name)
     if not ok then return false end
     self:show_answers(text, answers, opts.name)
@@ -275,11 +296,9 @@ function Repl:show_failures(failures)
     end
 end
 
---- Does what a line says: a command, a shell's command, or an input. Raises nothing.
----@param line string
----@return boolean ok
-function Repl:run(line)
-    local command = line:match("^%s*:(%a.*)$")
+---@private
+function Repl:do_line(line)
+    local command = line:match("^%s*:(.*)$")
     if command then
         return (self:guarded(require("orrery.repl.commands").run, command, self))
     end
@@ -287,6 +306,18 @@ function Repl:run(line)
     if shell then return self:shell(shell) end
     if not line:find("%S") then return true end
     return self:evaluate(line)
+end
+
+--- Does what a line says: a command, a shell's command, or an input. Raises nothing.
+---@param line string
+---@return boolean ok
+function Repl:run(line)
+    local command = line:find("^%s*:")
+    if not command then self.transcript:type(line) end
+    if command or not self.settings.time then return self:do_line(line) end
+    local ok
+    require("orrery.repl.commands.time").around(self, function() ok = self:do_line(line) end)
+    return ok
 end
 
 --- Leaves the prompt after what runs now.
@@ -444,7 +475,7 @@ local function new(opts)
     local self = setmetatable({
         id = ("%d:%.6f"):format((core.self()), core.now()), interactive = opts.interactive,
         settings = require("orrery.repl.settings").new(), inventory = opts.inventory, status = OK, over = false,
-        transcript = require("orrery.repl.transcript").new(), busy = false, colour = false, last = "",
+        transcript = require("orrery.repl.transcript").new(), busy = false, colour = false,
     }, Repl)
     current = self
     self.print = printer(self)

@@ -346,7 +346,7 @@ end
 function Targets:opener(name)
     local inventory = self.options.inventory
     if inventory and inventory:has(name) then return ("inventory:open(%q)"):format(name), true end
-    if name == M.LOCAL then return "orrery.localhost()", false end
+    if name == M.LOCAL then return ("orrery.localhost { name = %q }"):format(name), false end
     return ("orrery.ssh(%q)"):format(name), false
 end
 

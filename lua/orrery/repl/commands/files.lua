@@ -85,7 +85,7 @@ local function text_to_edit(repl, what)
         return text
     end
     if what ~= "" then return read(expanded(what)) end
-    return repl.transcript:typed_before(1) or repl.last or ""
+    return repl.transcript:typed_before(1) or ""
 end
 
 function M.edit(repl, what)
