@@ -19,8 +19,7 @@ local TOGETHER = 0.05 -- seconds: hosts that are lost by one cause are told of a
 ---@field state "not connected"|"connected"|"lost"
 ---@field ctx? orrery.Context while it is connected
 ---@field foreign boolean somebody else's context: not to be closed from here
----@field opened? fun(): orrery.Context how to open one that no inventory has
----@field expression? string Lua that opens it, for a script
+---@field expression? string what the person calls the context
 
 ---@class orrery.repl.TargetsOptions
 ---@field inventory? orrery.Inventory
@@ -207,7 +206,10 @@ end
 ---Raises "inventory".
 function Targets:use(text)
     local ctx = not self.known[text] and self.options.find and self.options.find(text)
-    if ctx then self:adopt(text, ctx) end
+    if ctx then
+        self:adopt(text, ctx)
+        self.known[text].expression = text
+    end
     local names, failures = self:open_all(ctx and { text } or self:expand(text))
     if #names > 0 then
         self.home, self.names, self.expression = false, names, text
@@ -344,7 +346,8 @@ end
 ---@param name string
 ---@return string expression, boolean uses_inventory
 function Targets:opener(name)
-    local inventory = self.options.inventory
+    local inventory, target = self.options.inventory, self.known[name]
+    if target and target.expression then return target.expression, false end
     if inventory and inventory:has(name) then return ("inventory:open(%q)"):format(name), true end
     if name == M.LOCAL then return ("orrery.localhost { name = %q }"):format(name), false end
     return ("orrery.ssh(%q)"):format(name), false
