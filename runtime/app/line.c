@@ -62,7 +62,8 @@ line_is_shown(void)
 /* In place of rl_redisplay: somebody else has the terminal. */
 static void
 draw_nothing(void)
-{}
+{
+}
 
 static void
 draw_anew(void)

@@ -13,7 +13,8 @@
 
 #include "err.h"
 
-enum log_level { LOG_NONE = -1, LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_TRACE = 4 };
+enum log_level { LOG_ERROR = 0, LOG_WARN = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_TRACE = 4 };
+#define LOG_NONE (-1)
 
 /* Level starts at LOG_WARN. log_open appends to a file (mode 0600), instead of stderr. */
 void log_set_level(int level);

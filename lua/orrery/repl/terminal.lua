@@ -17,7 +17,7 @@ local M = {}
 local STDIN, SIGNALS = 1, 2
 
 ---@class orrery.repl.Terminal
----@field ready fun(text: string): "complete"|"incomplete"|"syntax" whether an input goes on; "complete" unless it is set
+---@field ready fun(text: string): "complete"|"incomplete"|"syntax" whether an input goes on; unless it is set: no
 ---@field history orrery.repl.History
 ---@field package complete fun(line: string, cursor: integer, before: string): integer?, table?
 ---@field package stdin? orrery.Input
@@ -95,6 +95,7 @@ end
 
 -- Waits until there is something to read, or to be looked at.
 local function await(self)
+    if self.interrupted then return end
     self.news = sched.future "a line to be typed"
     if self.stdin then self.stdin:arm() end
     self.signals:arm()
@@ -106,6 +107,7 @@ local function type_line(self, prompt, text)
     local function complete(...) return candidates(self, ...) end
     while not self.line.start(prompt, text) do
         await(self)
+        if self.interrupted then return "interrupt" end
         self.line.take(complete)
     end
     while true do
@@ -202,6 +204,7 @@ end
 --- Writes text above the line that is being typed; where none is, just writes it.
 ---@param text string it ends in a newline afterwards
 function Terminal:above(text)
+    if text == "" or self.line.above(text) then return end
     if text:sub(-1) ~= "\n" then text = text .. "\n" end
     io.stdout:write(text)
     io.stdout:flush()

@@ -53,7 +53,7 @@ function M.install(fn, out, err)
     local methods = getmetatable(stdout).__index
     original = { print = print, write = io.write, methods = methods, method = methods.write }
     methods.write = write
-    io.write = function(...) return write(io.output(), ...) end
+    io.write = function(...) return write(io.output(), ...) end -- luacheck: ignore 122
     print = print_above -- luacheck: ignore 121
     M.installed = { write = io.write }
 end
@@ -62,7 +62,7 @@ end
 function M.uninstall()
     if not original then return end
     if original.methods.write == write then original.methods.write = original.method end
-    if io.write == M.installed.write then io.write = original.write end
+    if io.write == M.installed.write then io.write = original.write end -- luacheck: ignore 122
     if print == print_above then print = original.print end -- luacheck: ignore 121
     original, terminals = nil, {}
 end
