@@ -131,6 +131,7 @@ assert(os.execute("true") == 0)
     it("has results for those that use them", function()
         local text = script_of { { "1, 2", nil, 2 }, { "_ + _2", nil, 1 }, { "5", W1, 1 }, { "_", W1, 1 } }
         assert.matches("\n_1, _2 = 1, 2\n_ = _1\nprint%(_1, _2%)\nprint%(_ %+ _2%)\n", text)
+        assert.matches("\nprint%(7%)\n", script_of { { "7", nil, 1 }, { "8", nil, 1 }, { "_", nil, 1 } })
         assert.matches("\n    _1 = 5\n    _ = _1\n    print%(_1%)\n    print%(_%)\n", text)
     end)
 
@@ -143,6 +144,8 @@ assert(os.execute("true") == 0)
         assert.matches('\nhosts%["web%-1"%] = inventory:open%("web%-1"%)\nhosts%["web%-1"%]:call', text)
         assert.matches('%[name%] = inventory:has%(name%) and inventory:open%(name%) or orrery.ssh%(name%)\n', text)
         assert.matches('\nhosts%["end"%]:call', text)
+        text = script_of { { "hosts['local'].id", nil, 1 } }
+        assert.matches('%[name%] = name == "local" and orrery.localhost { name = name } or orrery.ssh', text)
     end)
 
     it("with more locals than a function may have is a script all the same", function()

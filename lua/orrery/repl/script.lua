@@ -11,6 +11,7 @@ local M = {}
 
 local INDENT = "    "
 local MOST_RESULTS = 20 -- _1 ... _20
+local LOCAL = "local" -- a child process of this machine, among the hosts; no name of Lua's
 
 ---@class orrery.repl.script.Input
 ---@field text string what is evaluated: without `=`, or `return`, or the `;` that hides a result
@@ -124,6 +125,7 @@ local function read(entry)
     for _, token in ipairs(list) do
         if token.kind == "name" then input.uses[token.text] = true end
         if is_op(token, "...") then input.uses["..."] = true end
+        if token.kind == "string" and token.text:sub(2, -2) == LOCAL then input.uses[LOCAL] = true end
     end
     if not expression and returns(list) then input.form = "returns" end
     return input
@@ -192,8 +194,10 @@ local function find_results(blocks)
     for i = #blocks, 1, -1 do
         for k = #blocks[i].inputs, 1, -1 do
             local input = blocks[i].inputs[k]
+            local gives = (input.form == "expression" or input.form == "returns") and input.entry.values ~= 0
             for _, target in ipairs(blocks[i].targets or { "" }) do
                 input.result_used = input.result_used or wanted[target]
+                if gives then wanted[target] = false end -- it takes the place of what was there
                 for name in pairs(input.uses) do
                     if name:find "^_%d*$" then wanted[target] = true end
                 end
@@ -438,6 +442,7 @@ function Writer:head(needs, here, remote)
     end
     if here.hosts then
         local way = inventory and "inventory:has(name) and inventory:open(name) or " or ""
+        if here[LOCAL] then way = way .. "name == \"local\" and orrery.localhost { name = name } or " end
         self:add ""
         self:add(OPENING, scope("hosts", remote), way .. "orrery.ssh(name)")
     elseif needs.hosts then

@@ -4,24 +4,35 @@ local columns = require "orrery.repl.columns"
 
 local M = {}
 
-local function overview(width)
-    local commands = require("orrery.repl.commands").list
-    local lines, group = {}, nil
-    for _, command in ipairs(commands) do
-        if command.group ~= group then
-            group = command.group
-            lines[#lines + 1] = group
-        end
-        local left = ("  :%s %s"):format(command.name, command.form):gsub(" +$", "")
-        columns.entry(lines, left, 22, command.summary, width)
+local INPUTS = {
+    { "!COMMAND", "run a shell command where inputs run" },
+    { "INPUT;", "do not show the result" },
+    { "_, _1, _2 ...", "what the last input gave" },
+}
+
+-- What there is, in groups: { heading, left, right }.
+local function entries()
+    local list = {}
+    for _, command in ipairs(require("orrery.repl.commands").list) do
+        list[#list + 1] = { command.group, (":%s %s"):format(command.name, command.form), command.summary }
     end
-    for _, each in ipairs {
-        { "  !COMMAND", "run a shell command where inputs run" },
-        { "  INPUT;", "do not show the result" },
-        { "  _, _1, _2 ...", "what the last input gave" },
-    } do
-        if each[1] == "  !COMMAND" then lines[#lines + 1] = "Inputs" end
-        columns.entry(lines, each[1], 22, each[2], width)
+    for _, each in ipairs(INPUTS) do list[#list + 1] = { "Inputs", each[1], each[2] } end
+    return list
+end
+
+local WIDE = 70 -- columns: headings have one of their own, so that all fits a screen of 24 lines
+
+local function overview(width)
+    local lines, group = {}, nil
+    for _, entry in ipairs(entries()) do
+        local heading = entry[1] ~= group and entry[1] or ""
+        group = entry[1]
+        if width >= WIDE then
+            columns.entry(lines, columns.pad(heading, 9) .. entry[2], 30, entry[3], width)
+        else
+            if heading ~= "" then lines[#lines + 1] = heading end
+            columns.entry(lines, "  " .. entry[2], 22, entry[3], width)
+        end
     end
     columns.wrap(lines, "", "The beginning of a name will do. ':help NAME' says more. "
         .. "Ctrl-C ends what runs; Ctrl-D leaves.", width)
