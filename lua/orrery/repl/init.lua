@@ -451,7 +451,7 @@ function Repl:completion()
                 local module, field = name:match("^(.*)%.([^%.]+)$")
                 return require(module)[field](...)
             end
-            local _, ctx = next(self.targets:contexts())
+            local ctx = self.targets:first()
             if not ctx then return end
             return ctx:call_async(name, ...):take(self.settings.timeout)
         end,
@@ -489,6 +489,10 @@ local function new(opts)
             local orrery = require "orrery"
             return found and getmetatable(value) == orrery.Context and value or nil
         end,
+        -- Its module gets there before the first Tab, which does not wait for long.
+        on_use = opts.interactive and function(ctx)
+            ctx:cast("orrery.repl.names.fields", "", {}, false, "", 0)
+        end or nil,
         on_lost = function(list) self:on_lost(list) end,
     }
     session.define(self.id, "inventory", opts.inventory)
