@@ -3,9 +3,9 @@
 -- What an input means is session.lua's, in whatever context it runs; where it runs is targets.lua's; the terminal
 -- is terminal.lua's; what begins with a colon is in commands.lua.
 
+local answers = require "orrery.repl.answers"
 local core = require "orrery.core"
 local Error = require "orrery.error"
-local fold = require "orrery.repl.fold"
 local interrupt = require "orrery.interrupt"
 local nodeset = require "orrery.play.inventory.nodeset"
 local output = require "orrery.cli.output"
@@ -78,56 +78,11 @@ function Repl:complain(text)
     io.stderr:write("orrery: ", output.printable(text, 2), "\n")
 end
 
--- What needs no place: it is about what was just typed.
-local PLAIN = { interrupted = true, inventory = true, usage = true }
-
--- The frames of what the person wrote. Those of Lua's and this library's own say nothing, nor does a single one.
-local function own_frames(traceback)
-    local frames = {}
-    for line in (traceback or ""):gmatch "[^\n]+" do
-        local ours = line:find("^%s*%[") or line:find("^%s*orrery/") or line:find("^stack traceback")
-        if not ours then frames[#frames + 1] = line end
-    end
-    return #frames > 1 and table.concat(frames, "\n") or nil
-end
-
----@param err orrery.Error
----@return string
-local function error_text(err)
-    if PLAIN[err.code] then return err.message end
-    local shown = {}
-    for key, value in pairs(err) do shown[key] = value end
-    shown.traceback = own_frames(err.traceback)
-    if err.code == "lua" then shown.code = nil end
-    return Error.format(setmetatable(shown, getmetatable(err)))
-end
-
--- What was raised may be any value.
-local function failure_text(outcome)
-    return outcome.thrown and "raised: " .. outcome.thrown or error_text(outcome.error)
-end
-
 ---@private
 function Repl:show_page(text)
     if text == "" then return end
     if not self.interactive then return self.print(text) end
     require("orrery.repl.pager").show(text, { enabled = self.settings.pager })
-end
-
--- "line 2, column 5: unexpected symbol", with the line and a caret below it.
-local function syntax_text(text, problem, name)
-    local line = 0
-    local shown
-    for each in (text .. "\n"):gmatch("(.-)\r?\n") do
-        line = line + 1
-        if line == problem.line then shown = each end
-    end
-    local near = problem.near and (" near '%s'"):format(problem.near) or ""
-    local file = name and name:match "^@(.*)" .. ", " or ""
-    local what = ("%sline %d, column %d: %s%s"):format(file, problem.line, problem.column, problem.message, near)
-    if not shown then return what end
-    local indent = shown:sub(1, (problem.byte or problem.column) - 1):gsub("[^\t\128-\191]", " "):gsub("[\128-\191]", "")
-    return ("%s\n  %s\n  %s^"):format(what, shown, indent)
 end
 
 ---@private
@@ -140,42 +95,6 @@ function Repl:folding() return { width = core.screen_size() or 80, colour = self
 
 -- Running ---------------------------------------------------------------------------------------------
 
--- What comes of an input in one place.
----@private
-function Repl:show_outcome(text, outcome, name)
-    if outcome.kind == "syntax" or outcome.kind == "incomplete" then
-        return self:complain(syntax_text(text, outcome, name))
-    end
-    if outcome.kind == "error" then return self:complain(failure_text(outcome)) end
-    if not outcome.hidden then self:show_page(fold.harmless(outcome.text)) end
-end
-
----@private
-function Repl:show_answers(text, answers, name)
-    local first = answers[1]
-    if #answers == 1 then
-        if not first.ok then return self:complain(error_text(Error.from(first.value))) end
-        return self:show_outcome(text, first.value, name)
-    end
-    local list = {}
-    for i, answer in ipairs(answers) do
-        local outcome = answer.ok and answer.value or { kind = "error", error = Error.from(answer.value) }
-        if outcome.kind == "syntax" or outcome.kind == "incomplete" then return self:complain(syntax_text(text, outcome)) end
-        local failed = outcome.kind == "error"
-        list[i] = {
-            name = answer.name, kind = failed and "error" or outcome.n == 0 and "nothing" or "value",
-            text = failed and failure_text(outcome) or not outcome.hidden and outcome.text or "",
-        }
-        if failed then self.status = FAILED end
-    end
-    local said = {}
-    for _, each in ipairs(list) do
-        if each.text ~= "" or each.kind == "error" then said[#said + 1] = each end
-    end
-    if #said == 0 then return end
-    self:show_page(fold.format(said, self:folding()))
-end
-
 -- Runs what Ctrl-C may end, and says what went wrong. A command may run an input: that is one and the same.
 ---@private
 function Repl:guarded(fn, ...)
@@ -184,7 +103,7 @@ function Repl:guarded(fn, ...)
     local ok, result = (inner and pcall or running.run)(fn, ...)
     self.busy = inner
     if ok then return true, result end
-    self:complain(error_text(Error.from(result)))
+    self:complain(answers.error(result))
     return false
 end
 
@@ -197,6 +116,13 @@ local function evaluate(self, text, name)
     return self.targets:each(function(ctx) return ctx:call(EVAL, self.id, text, opts) end)
 end
 
+-- Values that were shown.
+local function most_values(list)
+    local n = 0
+    for _, answer in ipairs(list) do n = math.max(n, answer.value.hidden and 0 or answer.value.n) end
+    return n
+end
+
 --- Runs an input where inputs run now, and shows what came of it. Raises nothing.
 ---@param text string
 ---@param opts? orrery.repl.EvaluateOptions
@@ -204,15 +130,19 @@ end
 function Repl:evaluate(text, opts)
     opts = opts or {}
     if opts.history and self.terminal then self.terminal:remember(text) end
-    local ok, answers = self:guarded(evaluate, self, text, opts.name)
+    local ok, list = self:guarded(evaluate, self, text, opts.name)
     if not ok then return false end
-    self:show_answers(text, answers, opts.name)
-    for _, answer in ipairs(answers) do
-        if not answer.ok or answer.value.kind ~= "values" then return false end
+    local said = answers.read(text, opts.name, list, self:folding())
+    if said.wrong then
+        self:complain(said.wrong)
+    else
+        self:show_page(said.text)
     end
-    local n = 0
-    for _, answer in ipairs(answers) do n = math.max(n, answer.value.hidden and 0 or answer.value.n) end
-    self:keep { text = text, values = n }
+    if said.failed then
+        self.status = FAILED
+        return false
+    end
+    self:keep { text = text, values = most_values(list) }
     return true
 end
 
@@ -231,8 +161,8 @@ end
 
 local function run_there(self, command)
     local names = self.targets:current().names
-    local printer = output.printer(names)
-    local function flush() printer:flush() end
+    local many = output.printer(names)
+    local function flush() many:flush() end
     local function say(put)
         return function(line)
             put(line)
@@ -243,9 +173,9 @@ local function run_there(self, command)
         local single = #names == 1
         local result = ctx:run({ "sh", "-c", command }, {
             check = false, capture = false,
-            on_stdout = say(function(line) if single then print(line) else printer:stdout(name, line) end end),
+            on_stdout = say(function(line) if single then print(line) else many:stdout(name, line) end end),
             on_stderr = say(function(line)
-                if single then io.stderr:write(line, "\n") else printer:stderr(name, line) end
+                if single then io.stderr:write(line, "\n") else many:stderr(name, line) end
             end),
         })
         flush()
@@ -269,12 +199,12 @@ function Repl:shell(command)
         self:complain(("exit status %d"):format(math.floor((tonumber(status) or 256) / 256)))
         return false
     end
-    local done, answers = self:guarded(run_there, self, command)
+    local done, list = self:guarded(run_there, self, command)
     if not done then return false end
     local ok = true
-    for _, answer in ipairs(answers) do
-        local front = #answers > 1 and answer.name .. ": " or ""
-        if not answer.ok then self:complain(front .. error_text(Error.from(answer.value))) end
+    for _, answer in ipairs(list) do
+        local front = #list > 1 and answer.name .. ": " or ""
+        if not answer.ok then self:complain(front .. answers.error(answer.value)) end
         if answer.ok and answer.value then self:complain(front .. answer.value) end
         ok = ok and answer.ok and not answer.value
     end
@@ -282,18 +212,11 @@ function Repl:shell(command)
     return ok
 end
 
--- Hosts that an action could not reach, those of one cause together.
+--- Says which hosts an action could not reach.
 ---@param failures orrery.repl.Failure[]
 function Repl:show_failures(failures)
-    local list = {}
-    for i, failure in ipairs(failures) do
-        list[i] = { name = failure.name, text = error_text(failure.error), kind = "error" }
-    end
-    if #list == 1 then return self:complain(("%s: %s"):format(list[1].name, list[1].text)) end
-    if #list > 1 then
-        self.status = FAILED
-        self.print(fold.format(list, self:folding()))
-    end
+    local text = answers.failures(failures, self:folding())
+    if text ~= "" then self:complain(text) end
 end
 
 ---@private
