@@ -70,12 +70,15 @@ local function printer(self)
     end
 end
 
+-- `formatted`: it is harmless, and coloured as it should be.
 ---@private
-function Repl:complain(text)
+function Repl:complain(text, formatted)
     self.status = FAILED
-    if self.interactive then return self.print(paint(self, RED, output.printable(text, 1))) end
+    if self.interactive then
+        return self.print(formatted and text or paint(self, RED, output.printable(text, 1)))
+    end
     io.stdout:flush()
-    io.stderr:write("orrery: ", output.printable(text, 2), "\n")
+    io.stderr:write(formatted and "" or "orrery: ", output.printable(text, 2), "\n")
 end
 
 ---@private
@@ -216,7 +219,7 @@ end
 ---@param failures orrery.repl.Failure[]
 function Repl:show_failures(failures)
     local text = answers.failures(failures, self:folding())
-    if text ~= "" then self:complain(text) end
+    if text ~= "" then self:complain(text, #failures > 1) end
 end
 
 ---@private
