@@ -137,6 +137,7 @@ end
 
 ---@class orrery.TaskRun
 ---@field tasks integer of it that have not ended
+---@field root orrery.Task the one that has spawned the others
 ---@field broken? orrery.Error what every wait in it raises from now on
 
 local function join(task, to)
@@ -148,7 +149,7 @@ end
 ---@return orrery.TaskRun
 function Task:own_run()
     self.kept = true
-    if not self.run then join(self, { tasks = 0 }) end
+    if not self.run then join(self, { tasks = 0, root = self }) end
     return self.run
 end
 
@@ -508,10 +509,11 @@ function M.cancel_all(err)
     for _, task in ipairs(tasks) do task:cancel(err) end
 end
 
+-- Who waits for others comes before them, so that it is told the reason and not what has become of them.
 local function tasks_of(run)
-    local tasks = {}
+    local tasks = { live[run.root] and run.root or nil }
     for task in pairs(live) do
-        if task.run == run then tasks[#tasks + 1] = task end
+        if task.run == run and task ~= run.root then tasks[#tasks + 1] = task end
     end
     return tasks
 end
