@@ -510,27 +510,27 @@ function M.cancel_all(err)
 end
 
 -- Who waits for others comes before them, so that it is told the reason and not what has become of them.
-local function tasks_of(run)
-    local tasks = { live[run.root] and run.root or nil }
+local function tasks_of(whole)
+    local tasks = { live[whole.root] and whole.root or nil }
     for task in pairs(live) do
-        if task.run == run and task ~= run.root then tasks[#tasks + 1] = task end
+        if task.run == whole and task ~= whole.root then tasks[#tasks + 1] = task end
     end
     return tasks
 end
 
 --- Cancels every task of a run.
----@param run orrery.TaskRun
+---@param whole orrery.TaskRun
 ---@param err orrery.Error
-function M.cancel_run(run, err)
-    for _, task in ipairs(tasks_of(run)) do task:cancel(err) end
+function M.cancel_run(whole, err)
+    for _, task in ipairs(tasks_of(whole)) do task:cancel(err) end
 end
 
 --- The same, and from now on whatever waits in it raises the error at once, so that nobody goes on by catching it.
----@param run orrery.TaskRun
+---@param whole orrery.TaskRun
 ---@param err orrery.Error
-function M.break_run(run, err)
-    run.broken = err
-    for _, task in ipairs(tasks_of(run)) do
+function M.break_run(whole, err)
+    whole.broken = err
+    for _, task in ipairs(tasks_of(whole)) do
         if not task:cancel(err) then task:wake(err) end
         task.interrupt = err
     end
