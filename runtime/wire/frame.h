@@ -79,7 +79,7 @@ enum frame_handle {
     HANDLE_FILE = 21,     /* a file: call/file.h */
     HANDLE_CONTEXTS = 22, /* from guests: which contexts are there; see call/listener.h */
     HANDLE_SERVICE = 24,  /* from below: runs a function of a service; payload: codec */
-    HANDLE_TEXT = 25, /* to the controller: what a context printed and logged; see call/text.h */
+    HANDLE_TEXT = 25,  /* to the controller: what a context printed and logged; see call/text.h */
     HANDLE_BREAK = 26, /* ends a call that computes, as CANCEL names it; see call/bind/breaker.h */
 
     /* given out at run time: receivers, and each VM's own handle for replies */
