@@ -71,11 +71,16 @@ local function printer(self)
 end
 
 ---@private
-function Repl:complain(text)
-    self.status = FAILED
+function Repl:warn(text)
     if self.interactive then return self.print(paint(self, RED, output.printable(text, 1))) end
     io.stdout:flush()
     io.stderr:write("orrery: ", output.printable(text, 2), "\n")
+end
+
+---@private
+function Repl:complain(text)
+    self.status = FAILED
+    self:warn(text)
 end
 
 -- What needs no place: it is about what was just typed.
@@ -92,19 +97,22 @@ local function own_frames(traceback)
 end
 
 ---@param err orrery.Error
+---@param name? string of the host that it is shown with: that it was there needs no saying, and hosts that failed alike
+---are to be folded
 ---@return string
-local function error_text(err)
-    if PLAIN[err.code] then return err.message end
+local function error_text(err, name)
+    if PLAIN[err.code] or (err.code == "dead" and not err.context) then return err.message end
     local shown = {}
     for key, value in pairs(err) do shown[key] = value end
     shown.traceback = own_frames(err.traceback)
     if err.code == "lua" then shown.code = nil end
+    if name and err.context == name then shown.code, shown.context, shown.route = nil, nil, nil end
     return Error.format(setmetatable(shown, getmetatable(err)))
 end
 
 -- What was raised may be any value.
-local function failure_text(outcome)
-    return outcome.thrown and "raised: " .. outcome.thrown or error_text(outcome.error)
+local function failure_text(outcome, name)
+    return outcome.thrown and "raised: " .. outcome.thrown or error_text(outcome.error, name)
 end
 
 ---@private
@@ -150,10 +158,25 @@ function Repl:show_outcome(text, outcome, name)
     if not outcome.hidden then self:show_page(fold.harmless(outcome.text)) end
 end
 
+-- The answers but for those of hosts that were lost meanwhile: these are told of once, and not again.
+---@private
+function Repl:heard(answers)
+    self.targets:tell()
+    local list = {}
+    for _, answer in ipairs(answers) do
+        if answer.ok or not self.targets:is_lost(answer.name) then list[#list + 1] = answer end
+    end
+    if #list < #answers then self.status = FAILED end
+    return list
+end
+
 ---@private
 function Repl:show_answers(text, answers, name)
+    local single = #answers == 1
+    answers = self:heard(answers)
     local first = answers[1]
-    if #answers == 1 then
+    if not first then return end
+    if single then
         if not first.ok then return self:complain(error_text(Error.from(first.value))) end
         return self:show_outcome(text, first.value, name)
     end
@@ -164,7 +187,7 @@ function Repl:show_answers(text, answers, name)
         local failed = outcome.kind == "error"
         list[i] = {
             name = answer.name, kind = failed and "error" or outcome.n == 0 and "nothing" or "value",
-            text = failed and failure_text(outcome) or not outcome.hidden and outcome.text or "",
+            text = failed and failure_text(outcome, answer.name) or not outcome.hidden and outcome.text or "",
         }
         if failed then self.status = FAILED end
     end
@@ -271,10 +294,11 @@ function Repl:shell(command)
     end
     local done, answers = self:guarded(run_there, self, command)
     if not done then return false end
-    local ok = true
-    for _, answer in ipairs(answers) do
-        local front = #answers > 1 and answer.name .. ": " or ""
-        if not answer.ok then self:complain(front .. error_text(Error.from(answer.value))) end
+    local single, heard = #answers == 1, self:heard(answers)
+    local ok = #heard == #answers
+    for _, answer in ipairs(heard) do
+        local front = single and "" or answer.name .. ": "
+        if not answer.ok then self:complain(front .. error_text(Error.from(answer.value), answer.name)) end
         if answer.ok and answer.value then self:complain(front .. answer.value) end
         ok = ok and answer.ok and not answer.value
     end
@@ -287,7 +311,7 @@ end
 function Repl:show_failures(failures)
     local list = {}
     for i, failure in ipairs(failures) do
-        list[i] = { name = failure.name, text = error_text(failure.error), kind = "error" }
+        list[i] = { name = failure.name, text = error_text(failure.error, failure.name), kind = "error" }
     end
     if #list == 1 then return self:complain(("%s: %s"):format(list[1].name, list[1].text)) end
     if #list > 1 then
@@ -392,8 +416,7 @@ function Repl:on_lost(list)
         table.insert(names[each.message], each.name)
     end
     for _, cause in ipairs(causes) do
-        local text = ("%s: lost: %s"):format(nodeset.fold(names[cause]), cause)
-        self.print(paint(self, RED, output.printable(text, 1)))
+        self:warn(("%s: lost: %s"):format(nodeset.fold(names[cause]), cause))
     end
 end
 

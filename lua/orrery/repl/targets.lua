@@ -34,6 +34,7 @@ local TOGETHER = 0.05 -- seconds: hosts that are lost by one cause are told of a
 ---@field order string[]
 ---@field home boolean inputs run in this process
 ---@field names string[] where inputs run, unless here
+---@field private left_out string[] where they were to run, too, but which could not be reached
 ---@field expression string as they were named
 ---@field private options orrery.repl.TargetsOptions
 ---@field private by_id table<integer, orrery.repl.Target>
@@ -57,12 +58,16 @@ function Targets:has(target, ctx)
     self.by_id[ctx.id] = target
 end
 
----@private
+--- Tells of those that were lost since it last did.
 function Targets:tell()
     local gone = self.gone
     self.gone = {}
-    if self.options.on_lost then self.options.on_lost(gone) end
+    if #gone > 0 and self.options.on_lost then self.options.on_lost(gone) end
 end
+
+---@param name string
+---@return boolean
+function Targets:is_lost(name) return self.known[name] ~= nil and self.known[name].state == "lost" end
 
 ---@private
 function Targets:lost(id, err)
@@ -78,7 +83,8 @@ end
 ---@return orrery.repl.Targets
 function M.new(opts)
     local self = setmetatable({
-        known = {}, order = {}, home = true, names = {}, expression = "", options = opts, by_id = {}, gone = {},
+        known = {}, order = {}, home = true, names = {}, left_out = {}, expression = "", options = opts, by_id = {},
+        gone = {},
     }, Targets)
     for _, name in ipairs(opts.inventory and opts.inventory:hosts() or {}) do self:add(name) end
     for _, name in ipairs(opts.names or {}) do self:add(name) end
@@ -212,18 +218,30 @@ function Targets:use(text)
     end
     local names, failures = self:open_all(ctx and { text } or self:expand(text))
     if #names > 0 then
-        self.home, self.names, self.expression = false, names, text
+        self.home, self.names, self.left_out, self.expression = false, names, {}, text
+        for i, failure in ipairs(failures) do self.left_out[i] = failure.name end
     end
     return failures
 end
 
+-- Those of the hosts where inputs were to run that are there at last.
+---@private
+function Targets:join()
+    local left = {}
+    for _, name in ipairs(self.left_out) do
+        local there = self.known[name].ctx ~= nil
+        table.insert(there and self.names or left, name)
+    end
+    self.left_out = left
+end
+
 --- Inputs run in this process again.
 function Targets:here()
-    self.home, self.names, self.expression = true, {}, ""
+    self.home, self.names, self.left_out, self.expression = true, {}, {}, ""
 end
 
 --- Opens hosts.
----@param text? string an expression; nil: those that were lost
+---@param text? string an expression; nil: those that were lost, and those where inputs were to run, too
 ---@return integer opened, orrery.repl.Failure[] failures
 ---Raises "inventory".
 function Targets:connect(text)
@@ -234,8 +252,12 @@ function Targets:connect(text)
         for _, name in ipairs(self.order) do
             if self.known[name].state == "lost" then names[#names + 1] = name end
         end
+        for _, name in ipairs(self.left_out) do
+            if self.known[name].state == "not connected" then names[#names + 1] = name end
+        end
     end
     local good, failures = self:open_all(names)
+    self:join()
     return #good, failures
 end
 
@@ -307,9 +329,10 @@ function Targets:label()
     if self.home then return "" end
     local there = 0
     for _ in pairs(self:contexts()) do there = there + 1 end
-    if #self.names == 1 then return self.expression .. (there == 0 and " (lost)" or "") end
-    if there == #self.names then return self.expression end
-    return ("%s %d/%d"):format(self.expression, there, #self.names)
+    local all = #self.names + #self.left_out
+    if all == 1 then return self.expression .. (there == 0 and " (lost)" or "") end
+    if there == all then return self.expression end
+    return ("%s %d/%d"):format(self.expression, there, all)
 end
 
 ---@class orrery.repl.Answer
