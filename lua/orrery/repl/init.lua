@@ -199,6 +199,15 @@ function Repl:show_answers(text, answers, name)
     self:show_page(fold.format(said, self:folding()))
 end
 
+-- Where the process that this one is attached to has ended, there is nothing to go on with.
+---@private
+function Repl:failed(err)
+    local parted = core.attached() and err.code == "dead" and not err.context
+    self.over = self.over or parted
+    self:complain(error_text(err))
+    return parted
+end
+
 -- Runs what Ctrl-C may end, and says what went wrong. A command may run an input: that is one and the same.
 ---@private
 function Repl:guarded(fn, ...)
@@ -207,7 +216,7 @@ function Repl:guarded(fn, ...)
     local ok, result = (inner and pcall or running.run)(fn, ...)
     self.busy = inner
     if ok then return true, result end
-    self:complain(error_text(Error.from(result)))
+    self:failed(Error.from(result))
     return false
 end
 
@@ -370,7 +379,12 @@ end
 ---@private
 function Repl:interact()
     while not self.over do
-        local text, why = self.terminal:read(self:prompt())
+        local read, text, why = xpcall(self.terminal.read, Error.handler, self.terminal, self:prompt())
+        if not read then
+            if self:failed(Error.from(text)) then return end
+            error(text, 0)
+        end
+        self.status = OK
         if text then
             -- A mistake of ours must not take the person's session with it.
             local ok, err = xpcall(self.run, Error.handler, self, text)
@@ -534,7 +548,8 @@ end
 function M.run(opts)
     local self = new(opts)
     interrupt.watch(function() self:on_interrupt() end)
-    require("orrery").on_output(function(...) self:on_output(...) end)
+    -- In somebody else's tree, what its contexts print is shown there.
+    if not core.attached() then require("orrery").on_output(function(...) self:on_output(...) end) end
     local begun = self:begin(opts)
     if opts.code then
         for _, text in ipairs(begun and opts.code or {}) do
@@ -544,7 +559,7 @@ function M.run(opts)
         self:open_terminal(opts.history ~= false)
         self:interact()
         self.terminal:close()
-        self.terminal, self.status = nil, OK
+        self.terminal = nil
     elseif begun then
         self:read_plain(io.stdin)
     end

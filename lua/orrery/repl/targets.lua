@@ -276,20 +276,26 @@ function Targets:context(name)
     return self:connected(names[1])
 end
 
---- Ends the contexts of hosts. Inputs run here again if none is left where they did.
+--- Ends the contexts of hosts, but for those that somebody else has opened. Inputs run here again if none is left
+--- where they did.
 ---@param text string
 ---@return integer closed
----Raises "inventory".
+---Raises "inventory"; "usage" where there are only those of others.
 function Targets:close(text)
-    local closed = 0
+    local closed, foreign = 0, nil
     for _, name in ipairs(self.known[text] and { text } or self:expand(text)) do
         local target = self.known[name]
         local ctx = target and target.ctx
-        if ctx then
+        if ctx and target.foreign then
+            foreign = name
+        elseif ctx then
             self.by_id[ctx.id] = nil
             target.ctx, target.state, closed = nil, "not connected", closed + 1
-            if not target.foreign then ctx:close() end
+            ctx:close()
         end
+    end
+    if foreign and closed == 0 then
+        Error.raise { code = "usage", message = foreign .. " was opened by somebody else, who closes it" }
     end
     if not self.home and next(self:contexts()) == nil then self:here() end
     return closed
