@@ -371,15 +371,35 @@ function Targets:each(fn)
     end)
 end
 
+local function literal(value)
+    if type(value) == "string" then return (("%q"):format(value):gsub("\n", "n")) end
+    if type(value) ~= "table" then return tostring(value) end
+    local list = {}
+    for i, each in ipairs(value) do list[i] = literal(each) end
+    return "{ " .. table.concat(list, ", ") .. " }"
+end
+
+-- What the command line says of a host, as a further argument: ", { port = 2222 }".
+---@private
+function Targets:ssh_text(name)
+    local fields = {}
+    for key, value in pairs(self.options.ssh and self.options.ssh(name) or {}) do
+        fields[#fields + 1] = ("%s = %s"):format(key, literal(value))
+    end
+    table.sort(fields)
+    return #fields > 0 and (", { %s }"):format(table.concat(fields, ", ")) or ""
+end
+
 --- Lua that opens a host, for a script that does the same.
 ---@param name string
 ---@return string expression, boolean uses_inventory
 function Targets:opener(name)
     local inventory, target = self.options.inventory, self.known[name]
     if target and target.expression then return target.expression, false end
-    if inventory and inventory:has(name) then return ("inventory:open(%q)"):format(name), true end
+    local more = self:ssh_text(name)
+    if inventory and inventory:has(name) then return ("inventory:open(%q%s)"):format(name, more), true end
     if name == M.LOCAL then return ("orrery.localhost { name = %q }"):format(name), false end
-    return ("orrery.ssh(%q)"):format(name), false
+    return ("orrery.ssh(%q%s)"):format(name, more), false
 end
 
 return M
