@@ -12,12 +12,18 @@ local PLAIN = { interrupted = true, inventory = true, usage = true }
 
 -- The frames of what the person wrote. Those of Lua's and this library's own say nothing, nor does a single one.
 local function own_frames(traceback)
-    local frames = {}
+    local frames, times = {}, {}
     for line in (traceback or ""):gmatch "[^\n]+" do
         local ours = line:find "^%s*%[" or line:find "^%s*orrery/" or line:find "^stack traceback"
-        if not ours then frames[#frames + 1] = line end
+        local again = line == frames[#frames]
+        if again then times[#frames] = times[#frames] + 1 end
+        if not ours and not again then frames[#frames + 1], times[#frames + 1] = line, 1 end
     end
-    return #frames > 1 and table.concat(frames, "\n") or nil
+    if #frames < 2 then return nil end
+    for i, n in ipairs(times) do
+        if n > 1 then frames[i] = ("%s (%d times)"):format(frames[i], n) end
+    end
+    return table.concat(frames, "\n")
 end
 
 --- An error as somebody reads it who has just typed what raised it.
@@ -62,9 +68,10 @@ end
 ---@field wrong? string what went wrong, which is all there is to say
 ---@field failed boolean somewhere
 
+-- What is raised may be any value. It is shown in the colour of errors.
 local function failure(outcome, name)
-    if outcome.thrown then return "raised: " .. outcome.thrown end -- what is raised may be any value
-    return M.error(outcome.error, name)
+    if not outcome.thrown then return M.error(outcome.error, name) end
+    return "raised: " .. outcome.thrown:gsub("\27%[[%d;]*m", "")
 end
 
 ---@param answer orrery.repl.Answer
@@ -114,9 +121,14 @@ end
 ---@return string "" where there are none
 function M.failures(failures, opts)
     local list = {}
-    for i, each in ipairs(failures) do list[i] = { name = each.name, text = M.error(each.error, each.name), kind = "error" } end
+    for i, each in ipairs(failures) do
+        list[i] = { name = each.name, text = M.error(each.error, each.name), kind = "error" }
+    end
     if #list == 0 then return "" end
-    if #list == 1 then return ("%s: %s"):format(list[1].name, list[1].text) end
+    if #list == 1 then
+        local name, text = list[1].name, list[1].text
+        return text:sub(1, #name) == name and text or name .. ": " .. text
+    end
     return fold.format(list, opts)
 end
 

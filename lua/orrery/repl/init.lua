@@ -18,6 +18,7 @@ local M = {}
 
 local EVAL = "orrery.repl.session.eval"
 local OK, FAILED = 0, 1
+local SIGINT = 2
 local INDENT = 2 -- of an answer below the hosts that gave it
 
 ---@class orrery.repl.Repl
@@ -124,6 +125,12 @@ function Repl:failed(err)
     return parted
 end
 
+-- Where the terminal's echo of Ctrl-C is in front.
+---@private
+function Repl:begin_line()
+    if self.interactive then self.print "\n" end
+end
+
 -- Runs what Ctrl-C may end, and says what went wrong. A command may run an input: that is one and the same.
 ---@private
 function Repl:guarded(fn, ...)
@@ -132,6 +139,7 @@ function Repl:guarded(fn, ...)
     local ok, result = (inner and pcall or running.run)(fn, ...)
     self.busy = inner
     if ok then return true, result end
+    if Error.from(result).code == "interrupted" then self:begin_line() end
     self:failed(Error.from(result))
     return false
 end
@@ -185,6 +193,12 @@ function Repl:keep(entry)
     self.transcript:add(entry)
 end
 
+-- Of what os.execute returns.
+local function exit_of(status)
+    local number = tonumber(status) or 256
+    return { code = math.floor(number / 256), signal = number % 256 ~= 0 and number % 128 or nil }
+end
+
 local function ending(result)
     if result.signal then return ("killed by signal %d"):format(result.signal) end
     return result.code ~= 0 and ("exit status %d"):format(result.code) or nil
@@ -227,7 +241,9 @@ function Repl:shell(command)
             self:keep { text = command, shell = true }
             return true
         end
-        self:complain(("exit status %d"):format(math.floor((tonumber(status) or 256) / 256)))
+        local result = exit_of(status)
+        if result.signal == SIGINT then self:begin_line() end
+        self:complain(result.signal == SIGINT and "interrupted by Ctrl-C" or ending(result))
         return false
     end
     local done, list = self:guarded(run_there, self, command)
@@ -257,8 +273,9 @@ function Repl:do_line(line)
     if command then
         return (self:guarded(require("orrery.repl.commands").run, command, self))
     end
-    local shell = line:match("^%s*!%s*(.*%S)")
-    if shell then return self:shell(shell) end
+    local shell = line:match "^%s*!%s*(.-)%s*$"
+    if shell == "" then self:complain "! needs a command" end
+    if shell then return shell ~= "" and self:shell(shell) end
     if not line:find("%S") then return true end
     return self:evaluate(line)
 end
@@ -359,7 +376,8 @@ end
 -- What children print beside an input's result.
 ---@private
 function Repl:on_output(name, stream, line)
-    local alone = not self.targets.home and #self.targets.names == 1 and self.targets.names[1] == name
+    local _, only = next(self.targets:contexts())
+    local alone = only and #self.targets.names == 1 and only.name == name
     local text = (alone and stream ~= "log" and "" or name .. ": ") .. output.escape(line)
     if self.busy or not self.terminal then
         (stream == "stdout" and io.stdout or io.stderr):write(text, "\n")
