@@ -9,7 +9,7 @@ local STARTS = 10
 local function prompt(count, text, input, ...)
     local words = { ... }
     return function(place)
-        return run.figures("HOME=" .. run.quote(run.scratch) .. " " ..
+        return run.figures("env HOME=" .. run.quote(run.scratch) .. " " ..
             run.limit(place, "prompt", count, text, input, run.build .. "/orrery", "repl", unpack(words)))
     end
 end
