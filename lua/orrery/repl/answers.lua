@@ -28,14 +28,17 @@ end
 
 --- An error as somebody reads it who has just typed what raised it.
 ---@param thrown any
+---@param name? string of the host that it is shown with: that it was there needs no saying, and hosts that failed alike
+---are to be folded
 ---@return string
-function M.error(thrown)
+function M.error(thrown, name)
     local err = Error.from(thrown)
-    if PLAIN[err.code] then return err.message end
+    if PLAIN[err.code] or (err.code == "dead" and not err.context) then return err.message end
     local shown = {}
     for key, value in pairs(err) do shown[key] = value end
     shown.traceback = own_frames(err.traceback)
     if err.code == "lua" then shown.code = nil end
+    if name and err.context == name then shown.code, shown.context, shown.route = nil, nil, nil end
     return Error.format(setmetatable(shown, getmetatable(err)))
 end
 
@@ -66,8 +69,8 @@ end
 ---@field failed boolean somewhere
 
 -- What is raised may be any value. It is shown in the colour of errors.
-local function failure(outcome)
-    if not outcome.thrown then return M.error(outcome.error) end
+local function failure(outcome, name)
+    if not outcome.thrown then return M.error(outcome.error, name) end
     return "raised: " .. outcome.thrown:gsub("\27%[[%d;]*m", "")
 end
 
@@ -90,7 +93,7 @@ local function said_by_many(answers, opts)
         local outcome = outcome_of(answer)
         if outcome.kind == "error" then
             failed = true
-            list[#list + 1] = { name = answer.name, kind = "error", text = failure(outcome) }
+            list[#list + 1] = { name = answer.name, kind = "error", text = failure(outcome, answer.name) }
         elseif not outcome.hidden and outcome.text ~= "" then
             list[#list + 1] = { name = answer.name, kind = "value", text = outcome.text }
         end
@@ -102,12 +105,13 @@ end
 ---@param text string the input
 ---@param name? string of its chunk
 ---@param answers orrery.repl.Answer[] of session.eval, from each place
+---@param many boolean say whose answers these are
 ---@param opts { width: integer, colour: boolean }
 ---@return orrery.repl.Said
-function M.read(text, name, answers, opts)
+function M.read(text, name, answers, many, opts)
     local first = outcome_of(answers[1])
     if is_mistake(first) then return { text = "", wrong = mistake(text, first, name), failed = true } end
-    if #answers == 1 then return said_by_one(first) end
+    if not many then return said_by_one(first) end
     return said_by_many(answers, opts)
 end
 
@@ -117,7 +121,9 @@ end
 ---@return string "" where there are none
 function M.failures(failures, opts)
     local list = {}
-    for i, each in ipairs(failures) do list[i] = { name = each.name, text = M.error(each.error), kind = "error" } end
+    for i, each in ipairs(failures) do
+        list[i] = { name = each.name, text = M.error(each.error, each.name), kind = "error" }
+    end
     if #list == 0 then return "" end
     if #list == 1 then
         local name, text = list[1].name, list[1].text

@@ -73,13 +73,18 @@ end
 
 -- `formatted`: it is harmless, and coloured as it should be.
 ---@private
-function Repl:complain(text, formatted)
-    self.status = FAILED
+function Repl:warn(text, formatted)
     if self.interactive then
         return self.print(formatted and text or paint(self, RED, output.printable(text, 1)))
     end
     io.stdout:flush()
     io.stderr:write(formatted and "" or "orrery: ", output.printable(text, 2), "\n")
+end
+
+---@private
+function Repl:complain(text, formatted)
+    self.status = FAILED
+    self:warn(text, formatted)
 end
 
 ---@private
@@ -99,6 +104,27 @@ function Repl:folding() return { width = core.screen_size() or 80, colour = self
 
 -- Running ---------------------------------------------------------------------------------------------
 
+-- The answers but for those of hosts that were lost meanwhile: these are told of once, and not again.
+---@private
+function Repl:heard(list)
+    self.targets:tell()
+    local heard = {}
+    for _, answer in ipairs(list) do
+        if answer.ok or not self.targets:is_lost(answer.name) then heard[#heard + 1] = answer end
+    end
+    if #heard < #list then self.status = FAILED end
+    return heard
+end
+
+-- Where the process that this one is attached to has ended, there is nothing to go on with.
+---@private
+function Repl:failed(err)
+    local parted = core.attached() and err.code == "dead" and not err.context
+    self.over = self.over or parted
+    self:complain(answers.error(err))
+    return parted
+end
+
 -- Where the terminal's echo of Ctrl-C is in front.
 ---@private
 function Repl:begin_line()
@@ -114,7 +140,7 @@ function Repl:guarded(fn, ...)
     self.busy = inner
     if ok then return true, result end
     if Error.from(result).code == "interrupted" then self:begin_line() end
-    self:complain(answers.error(result))
+    self:failed(Error.from(result))
     return false
 end
 
@@ -143,13 +169,15 @@ function Repl:evaluate(text, opts)
     if opts.history and self.terminal then self.terminal:remember(text) end
     local ok, list = self:guarded(evaluate, self, text, opts.name)
     if not ok then return false end
-    local said = answers.read(text, opts.name, list, self:folding())
+    local heard = self:heard(list)
+    if #heard == 0 then return false end
+    local said = answers.read(text, opts.name, heard, #list > 1, self:folding())
     if said.wrong then
         self:complain(said.wrong)
     else
         self:show_page(said.text)
     end
-    if said.failed then
+    if said.failed or #heard < #list then
         self.status = FAILED
         return false
     end
@@ -220,10 +248,11 @@ function Repl:shell(command)
     end
     local done, list = self:guarded(run_there, self, command)
     if not done then return false end
-    local ok = true
-    for _, answer in ipairs(list) do
-        local front = #list > 1 and answer.name .. ": " or ""
-        if not answer.ok then self:complain(front .. answers.error(answer.value)) end
+    local single, heard = #list == 1, self:heard(list)
+    local ok = #heard == #list
+    for _, answer in ipairs(heard) do
+        local front = single and "" or answer.name .. ": "
+        if not answer.ok then self:complain(front .. answers.error(answer.value, answer.name)) end
         if answer.ok and answer.value then self:complain(front .. answer.value) end
         ok = ok and answer.ok and not answer.value
     end
@@ -289,7 +318,12 @@ end
 ---@private
 function Repl:interact()
     while not self.over do
-        local text, why = self.terminal:read(self:prompt())
+        local read, text, why = xpcall(self.terminal.read, Error.handler, self.terminal, self:prompt())
+        if not read then
+            if self:failed(Error.from(text)) then return end
+            error(text, 0)
+        end
+        self.status = OK
         if text then
             -- A mistake of ours must not take the person's session with it.
             local ok, err = xpcall(self.run, Error.handler, self, text)
@@ -335,8 +369,7 @@ function Repl:on_lost(list)
         table.insert(names[each.message], each.name)
     end
     for _, cause in ipairs(causes) do
-        local text = ("%s: lost: %s"):format(nodeset.fold(names[cause]), cause)
-        self.print(paint(self, RED, output.printable(text, 1)))
+        self:warn(("%s: lost: %s"):format(nodeset.fold(names[cause]), cause))
     end
 end
 
@@ -459,7 +492,8 @@ end
 function M.run(opts)
     local self = new(opts)
     interrupt.watch(function() self:on_interrupt() end)
-    require("orrery").on_output(function(...) self:on_output(...) end)
+    -- In somebody else's tree, what its contexts print is shown there.
+    if not core.attached() then require("orrery").on_output(function(...) self:on_output(...) end) end
     local begun = self:begin(opts)
     if opts.code then
         for _, text in ipairs(begun and opts.code or {}) do
@@ -469,7 +503,7 @@ function M.run(opts)
         self:open_terminal(opts.history ~= false)
         self:interact()
         self.terminal:close()
-        self.terminal, self.status = nil, OK
+        self.terminal = nil
     elseif begun then
         self:read_plain(io.stdin)
     end

@@ -35,6 +35,7 @@ local TOGETHER = 0.05 -- seconds: hosts that are lost by one cause are told of a
 ---@field order string[]
 ---@field home boolean inputs run in this process
 ---@field names string[] where inputs run, unless here
+---@field private left_out string[] where they were to run, too, but which could not be reached
 ---@field expression string as they were named
 ---@field private options orrery.repl.TargetsOptions
 ---@field private by_id table<integer, orrery.repl.Target>
@@ -58,12 +59,16 @@ function Targets:has(target, ctx)
     self.by_id[ctx.id] = target
 end
 
----@private
+--- Tells of those that were lost since it last did.
 function Targets:tell()
     local gone = self.gone
     self.gone = {}
-    if self.options.on_lost then self.options.on_lost(gone) end
+    if #gone > 0 and self.options.on_lost then self.options.on_lost(gone) end
 end
+
+---@param name string
+---@return boolean
+function Targets:is_lost(name) return self.known[name] ~= nil and self.known[name].state == "lost" end
 
 ---@private
 function Targets:lost(id, err)
@@ -79,7 +84,8 @@ end
 ---@return orrery.repl.Targets
 function M.new(opts)
     local self = setmetatable({
-        known = {}, order = {}, home = true, names = {}, expression = "", options = opts, by_id = {}, gone = {},
+        known = {}, order = {}, home = true, names = {}, left_out = {}, expression = "", options = opts, by_id = {},
+        gone = {},
     }, Targets)
     for _, name in ipairs(opts.inventory and opts.inventory:hosts() or {}) do self:add(name) end
     for _, name in ipairs(opts.names or {}) do self:add(name) end
@@ -213,7 +219,8 @@ function Targets:use(text)
     end
     local names, failures = self:open_all(ctx and { text } or self:expand(text))
     if #names > 0 then
-        self.home, self.names, self.expression = false, names, text
+        self.home, self.names, self.left_out, self.expression = false, names, {}, text
+        for i, failure in ipairs(failures) do self.left_out[i] = failure.name end
         if self.options.on_use then self.options.on_use(self:first()) end
     end
     return failures
@@ -227,13 +234,24 @@ function Targets:first()
     end
 end
 
+-- Those of the hosts where inputs were to run that are there at last.
+---@private
+function Targets:join()
+    local left = {}
+    for _, name in ipairs(self.left_out) do
+        local there = self.known[name].ctx ~= nil
+        table.insert(there and self.names or left, name)
+    end
+    self.left_out = left
+end
+
 --- Inputs run in this process again.
 function Targets:here()
-    self.home, self.names, self.expression = true, {}, ""
+    self.home, self.names, self.left_out, self.expression = true, {}, {}, ""
 end
 
 --- Opens hosts.
----@param text? string an expression; nil: those that were lost
+---@param text? string an expression; nil: those that were lost, and those where inputs were to run, too
 ---@return integer opened, orrery.repl.Failure[] failures
 ---Raises "inventory".
 function Targets:connect(text)
@@ -244,8 +262,12 @@ function Targets:connect(text)
         for _, name in ipairs(self.order) do
             if self.known[name].state == "lost" then names[#names + 1] = name end
         end
+        for _, name in ipairs(self.left_out) do
+            if self.known[name].state == "not connected" then names[#names + 1] = name end
+        end
     end
     local good, failures = self:open_all(names)
+    self:join()
     return #good, failures
 end
 
@@ -264,20 +286,26 @@ function Targets:context(name)
     return self:connected(names[1])
 end
 
---- Ends the contexts of hosts. Inputs run here again if none is left where they did.
+--- Ends the contexts of hosts, but for those that somebody else has opened. Inputs run here again if none is left
+--- where they did.
 ---@param text string
 ---@return integer closed
----Raises "inventory".
+---Raises "inventory"; "usage" where there are only those of others.
 function Targets:close(text)
-    local closed = 0
+    local closed, foreign = 0, nil
     for _, name in ipairs(self.known[text] and { text } or self:expand(text)) do
         local target = self.known[name]
         local ctx = target and target.ctx
-        if ctx then
+        if ctx and target.foreign then
+            foreign = name
+        elseif ctx then
             self.by_id[ctx.id] = nil
             target.ctx, target.state, closed = nil, "not connected", closed + 1
-            if not target.foreign then ctx:close() end
+            ctx:close()
         end
+    end
+    if foreign and closed == 0 then
+        Error.raise { code = "usage", message = foreign .. " was opened by somebody else, who closes it" }
     end
     if not self.home and next(self:contexts()) == nil then self:here() end
     return closed
@@ -317,9 +345,10 @@ function Targets:label()
     if self.home then return "" end
     local there = 0
     for _ in pairs(self:contexts()) do there = there + 1 end
-    if #self.names == 1 then return self.expression .. (there == 0 and " (lost)" or "") end
-    if there == #self.names then return self.expression end
-    return ("%s %d/%d"):format(self.expression, there, #self.names)
+    local all = #self.names + #self.left_out
+    if all == 1 then return self.expression .. (there == 0 and " (lost)" or "") end
+    if there == all then return self.expression end
+    return ("%s %d/%d"):format(self.expression, there, all)
 end
 
 ---@class orrery.repl.Answer
@@ -352,15 +381,35 @@ function Targets:each(fn)
     end)
 end
 
+local function literal(value)
+    if type(value) == "string" then return (("%q"):format(value):gsub("\n", "n")) end
+    if type(value) ~= "table" then return tostring(value) end
+    local list = {}
+    for i, each in ipairs(value) do list[i] = literal(each) end
+    return "{ " .. table.concat(list, ", ") .. " }"
+end
+
+-- What the command line says of a host, as a further argument: ", { port = 2222 }".
+---@private
+function Targets:ssh_text(name)
+    local fields = {}
+    for key, value in pairs(self.options.ssh and self.options.ssh(name) or {}) do
+        fields[#fields + 1] = ("%s = %s"):format(key, literal(value))
+    end
+    table.sort(fields)
+    return #fields > 0 and (", { %s }"):format(table.concat(fields, ", ")) or ""
+end
+
 --- Lua that opens a host, for a script that does the same.
 ---@param name string
 ---@return string expression, boolean uses_inventory
 function Targets:opener(name)
     local inventory, target = self.options.inventory, self.known[name]
     if target and target.expression then return target.expression, false end
-    if inventory and inventory:has(name) then return ("inventory:open(%q)"):format(name), true end
+    local more = self:ssh_text(name)
+    if inventory and inventory:has(name) then return ("inventory:open(%q%s)"):format(name, more), true end
     if name == M.LOCAL then return ("orrery.localhost { name = %q }"):format(name), false end
-    return ("orrery.ssh(%q)"):format(name), false
+    return ("orrery.ssh(%q%s)"):format(name, more), false
 end
 
 return M
