@@ -231,9 +231,8 @@ for _, columns in ipairs { 80, 40 } do
                 t:key "C-d"
                 t:await "ended 0"
                 local program = os.getenv "ORRERY_BUILD" .. "/orrery"
-                local code, out = lab.run { program, "run", home .. "/s.lua" }
-                assert.are.equal(0, code)
-                assert.matches("dört\n21\n", out, 1, true)
+                local code, out, err = lab.run { program, "run", home .. "/s.lua" }
+                assert.are.same({ 0, "21\n", "[local] dört\n" }, { code, out, err })
             end)
 
             it(":time, :trace and :stats", function()
