@@ -39,13 +39,21 @@ local function tmux(self, ...)
     return out
 end
 
-local function open(dir, home, columns, lines, ...)
+-- In an environment with these variables.
+local function open_with(variables, dir, columns, lines, ...)
     local self = setmetatable({ dir = dir, socket = dir .. "/tmux" }, Terminal)
     remote.write(dir .. "/script", SCRIPT)
-    tmux(self, "-u", "new-session", "-d", "-x", tostring(columns), "-y", tostring(lines), "-e", "HOME=" .. home,
-        "bash", dir .. "/script", ...)
+    local words = { "-u", "new-session", "-d", "-x", tostring(columns), "-y", tostring(lines) }
+    for name, value in pairs(variables) do
+        words[#words + 1] = "-e"
+        words[#words + 1] = name .. "=" .. value
+    end
+    for _, word in ipairs { "bash", dir .. "/script", ... } do words[#words + 1] = word end
+    tmux(self, unpack(words))
     return self
 end
+
+local function open(dir, home, ...) return open_with({ HOME = home }, dir, ...) end
 
 --- Starts a program. It has `orrery` and `say(...)`, which writes a line. An argument "background" at the
 --- end starts it in the background.
@@ -74,6 +82,16 @@ end
 function terminal.command(columns, lines, ...)
     local dir = remote.directory()
     return open(dir, dir, columns, lines, ...)
+end
+
+--- The same with variables of the environment, HOME among them.
+---@param variables table<string, string>
+---@param columns integer
+---@param lines integer
+---@param ... string
+---@return spec.Terminal
+function terminal.with(variables, columns, lines, ...)
+    return open_with(variables, remote.directory(), columns, lines, ...)
 end
 
 --- All that is on the screen, without the space at the ends of lines.

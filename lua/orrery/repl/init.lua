@@ -274,7 +274,7 @@ function Repl:do_line(line)
         return (self:guarded(require("orrery.repl.commands").run, command, self))
     end
     local shell = line:match "^%s*!%s*(.-)%s*$"
-    if shell == "" then self:complain "! needs a command" end
+    if shell == "" then self:complain "'!' needs a command" end
     if shell then return shell ~= "" and self:shell(shell) end
     if not line:find("%S") then return true end
     return self:evaluate(line)

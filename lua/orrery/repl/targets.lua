@@ -140,8 +140,10 @@ end
 --- Names for completion.
 ---@return string[] hosts, string[] groups
 function Targets:candidates()
-    local inventory = self.options.inventory
-    return self.order, inventory and inventory:groups() or { "all" }
+    local inventory, hosts = self.options.inventory, {}
+    for i, name in ipairs(self.order) do hosts[i] = name end
+    if not self.known[M.LOCAL] then hosts[#hosts + 1] = M.LOCAL end
+    return hosts, inventory and inventory:groups() or { "all" }
 end
 
 ---@return { name: string, state: string, groups: string[], route: string, current: boolean? }[]
