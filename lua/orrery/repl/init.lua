@@ -180,10 +180,17 @@ function Repl:show_answers(text, answers, name)
         if not first.ok then return self:complain(error_text(Error.from(first.value))) end
         return self:show_outcome(text, first.value, name)
     end
+    self:show_many(text, answers)
+end
+
+---@private
+function Repl:show_many(text, answers)
     local list = {}
     for i, answer in ipairs(answers) do
         local outcome = answer.ok and answer.value or { kind = "error", error = Error.from(answer.value) }
-        if outcome.kind == "syntax" or outcome.kind == "incomplete" then return self:complain(syntax_text(text, outcome)) end
+        if outcome.kind == "syntax" or outcome.kind == "incomplete" then
+            return self:complain(syntax_text(text, outcome))
+        end
         local failed = outcome.kind == "error"
         list[i] = {
             name = answer.name, kind = failed and "error" or outcome.n == 0 and "nothing" or "value",
