@@ -73,10 +73,11 @@ measure_inputs(int fd, const char *prompt, const char *input, int count)
 {
     enum { WARM_UP = 20 };
     struct samples times = {0};
-    char newline[256];
+    char begun[256];
 
-    /* Not the prompt that the line is typed at, which may be drawn again. */
-    snprintf(newline, sizeof newline, "\n%s", prompt);
+    /* Not the prompt that the line is typed at, which may be drawn again: at the start of a line readline asks for
+     * bracketed pastes. */
+    snprintf(begun, sizeof begun, "\033[?2004h%s", prompt);
     for (int i = 0; i < WARM_UP + count; i++) {
         double before;
 
@@ -84,7 +85,7 @@ measure_inputs(int fd, const char *prompt, const char *input, int count)
         usleep(2000); /* the echo is over, as with a person */
         before = now_us();
         write_all(fd, "\r", 1);
-        await_prompt(fd, newline);
+        await_prompt(fd, begun);
         if (i >= WARM_UP)
             samples_add(&times, now_us() - before);
         usleep(1000);

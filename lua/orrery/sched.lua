@@ -137,6 +137,7 @@ end
 
 ---@class orrery.TaskRun
 ---@field tasks integer of it that have not ended
+---@field root orrery.Task the one that has spawned the others
 ---@field broken? orrery.Error what every wait in it raises from now on
 
 local function join(task, to)
@@ -148,7 +149,7 @@ end
 ---@return orrery.TaskRun
 function Task:own_run()
     self.kept = true
-    if not self.run then join(self, { tasks = 0 }) end
+    if not self.run then join(self, { tasks = 0, root = self }) end
     return self.run
 end
 
@@ -508,27 +509,28 @@ function M.cancel_all(err)
     for _, task in ipairs(tasks) do task:cancel(err) end
 end
 
-local function tasks_of(run)
-    local tasks = {}
+-- Who waits for others comes before them, so that it is told the reason and not what has become of them.
+local function tasks_of(whole)
+    local tasks = { live[whole.root] and whole.root or nil }
     for task in pairs(live) do
-        if task.run == run then tasks[#tasks + 1] = task end
+        if task.run == whole and task ~= whole.root then tasks[#tasks + 1] = task end
     end
     return tasks
 end
 
 --- Cancels every task of a run.
----@param run orrery.TaskRun
+---@param whole orrery.TaskRun
 ---@param err orrery.Error
-function M.cancel_run(run, err)
-    for _, task in ipairs(tasks_of(run)) do task:cancel(err) end
+function M.cancel_run(whole, err)
+    for _, task in ipairs(tasks_of(whole)) do task:cancel(err) end
 end
 
 --- The same, and from now on whatever waits in it raises the error at once, so that nobody goes on by catching it.
----@param run orrery.TaskRun
+---@param whole orrery.TaskRun
 ---@param err orrery.Error
-function M.break_run(run, err)
-    run.broken = err
-    for _, task in ipairs(tasks_of(run)) do
+function M.break_run(whole, err)
+    whole.broken = err
+    for _, task in ipairs(tasks_of(whole)) do
         if not task:cancel(err) then task:wake(err) end
         task.interrupt = err
     end

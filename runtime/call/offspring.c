@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { MOST = 256 };
@@ -11,16 +12,21 @@ static int
 add_children(pid_t pid, pid_t tid, pid_t group, pid_t *found, int count)
 {
     char path[64];
+    char *word = NULL;
+    size_t room = 0;
     FILE *f;
-    int child;
 
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)tid);
     f = fopen(path, "re");
     if (!f)
         return count;
-    while (count < MOST && fscanf(f, "%d", &child) == 1)
-        if (getpgid(child) == group)
+    while (count < MOST && getdelim(&word, &room, ' ', f) > 0) {
+        pid_t child = (pid_t)strtol(word, NULL, 10);
+
+        if (child > 0 && getpgid(child) == group)
             found[count++] = child;
+    }
+    free(word);
     fclose(f);
     return count;
 }

@@ -218,10 +218,8 @@ send_message(lua_State *L, struct context *c, struct msg *m, uint32_t seq, bool 
     int why;
 
     m->h.seq = seq;
-    if (wants_reply) /* what ends a call names it as the call did */
-        m->h.reply = values || m->h.handle == HANDLE_CANCEL || m->h.handle == HANDLE_BREAK
-            ? vm->answers
-            : vm->handle;
+    if (wants_reply)
+        m->h.reply = values || handle_ends_call(m->h.handle) ? vm->answers : vm->handle;
     else
         m->lazy = values;
     why = credit_admit(vm, c, m);

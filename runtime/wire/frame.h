@@ -80,7 +80,7 @@ enum frame_handle {
     HANDLE_FILE = 21,     /* a file: call/file.h */
     HANDLE_CONTEXTS = 22, /* from guests: which contexts are there; see call/listener.h */
     HANDLE_SERVICE = 24,  /* from below: runs a function of a service; payload: codec */
-    HANDLE_TEXT = 25, /* to the controller: what a context printed and logged; see call/text.h */
+    HANDLE_TEXT = 25,  /* to the controller: what a context printed and logged; see call/text.h */
     HANDLE_BREAK = 26, /* ends a call that computes, as CANCEL names it; see call/bind/breaker.h */
 
     /* given out at run time: receivers, and each VM's own handle for replies */
@@ -112,6 +112,13 @@ frame_is_for_router(const struct frame_header *h)
 {
     return h->handle == HANDLE_IDS || h->handle == HANDLE_ROUTE || h->handle == HANDLE_GONE ||
         h->handle == HANDLE_ALLOW;
+}
+
+/* What ends a call names it as the call did. */
+static inline bool
+handle_ends_call(uint32_t handle)
+{
+    return handle == HANDLE_CANCEL || handle == HANDLE_BREAK;
 }
 
 /* "CALL" for HANDLE_CALL, for logs; "#1024" style for dynamic ones (in a buffer of the thread's). */

@@ -181,7 +181,7 @@ for _, columns in ipairs { 80, 40 } do
 
         it("shows what comes meanwhile above the line", function()
             start()
-            input("orrery.spawn(function() orrery.sleep(0.5) print 'wörld' end);", "orrery>")
+            input("orrery.spawn(function() orrery.sleep(0.5) print 'wörld' end); ", "orrery>")
             t:type "some wörds"
             t:await "\nwörld\norrery> some wörds"
             t:key "C-c"

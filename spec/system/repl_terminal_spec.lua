@@ -274,6 +274,29 @@ describe("the terminal of a prompt", function()
         assert.equal("700\n600\n", modes)
     end)
 
+    it("keeps the last ten thousand entries, and those of prompts beside it", function()
+        local lines = {}
+        for i = 1, 13000 do lines[i] = "entry " .. i .. "\n" end
+        os.execute("mkdir " .. dir .. "/state")
+        remote.write(dir .. "/state/history", table.concat(lines))
+        start(80)
+        local other = window
+        start(80)
+        other:type "1\n"
+        other:await "prömpt2>"
+        window:type "2\n"
+        window:await "prömpt2>"
+        other:type "3\n"
+        other:await "prömpt3>"
+        other:finish()
+        local text = remote.slurp(dir .. "/state/history")
+        assert.equal(10003, select(2, text:gsub("\n", "")))
+        assert.matches("^entry 3001\n.*entry 13000\n1\n2\n3\n$", text)
+        window:key "Up"
+        window:key "Up"
+        window:await "prömpt2> entry 13000"
+    end)
+
     it("says once that the history cannot be written", function()
         start(80, nil, "/proc/nowhere/history")
         window:await "orrery: the history is not kept: cannot write /proc/nowhere/history: "
@@ -294,6 +317,20 @@ describe("the terminal of a prompt", function()
             window:await "the echo is on"
         end)
     end
+
+    it("draws the line again when the process has been stopped, and goes on", function()
+        start(80)
+        window:type "abc"
+        window:await "abc"
+        os.execute(("kill -STOP %d"):format(window:pid()))
+        remote.eventually("it is stopped", function()
+            return remote.slurp(("/proc/%d/stat"):format(window:pid())):match "%) (%a)" == "T"
+        end)
+        os.execute(("kill -CONT %d"):format(window:pid()))
+        window:await "prömpt1> abc"
+        window:type "d\n"
+        window:await "(abcd)"
+    end)
 
     it("makes room for a question, and for what children say", function()
         start(80, PROGRAM .. [[

@@ -172,7 +172,8 @@ describe("names of options", function()
             local file = assert(io.open(path))
             local text = file:read "*a"
             file:close()
-            assert.is_true(inner[path] or text:find("options.declare(", 1, true) ~= nil, path .. " declares no options")
+            local own = path:find "^lua/orrery/repl/" -- the prompt's own, which nobody types
+            assert.is_true(inner[path] or own ~= nil or text:find("options.declare(", 1, true) ~= nil, path .. " declares no options")
         end
         list:close()
     end)

@@ -222,19 +222,19 @@ usage: orrery repl [OPTION...] [HOSTS...]
 
   orrery repl                              Lua, here
   orrery repl web1                         Lua, on web1
-  orrery repl -i prod/ '@web!web3'         on many at once; equal answers are one
+  orrery repl -i prod/ '@web!web3'         on many; equal answers are shown once
   echo 'return 1+1' | orrery repl          without a terminal: 2
   orrery repl -e 'return jit.version' web1
 
 Reads Lua, runs it, shows what it gives: an expression as well as statements.
 Locals stay. What begins with ':' is a command, ':help' shows them; '!' runs a
-command of the shell. ':use HOSTS' makes hosts the place where inputs run, ':here'
-comes back. Tab completes, also what is on the host; Ctrl-C ends what runs, here
-and there, and not the prompt; Ctrl-D leaves.
+command of the shell. ':use HOSTS' makes hosts the place where inputs run, and
+':here' comes back. Tab completes, also what is on the host; Ctrl-C ends what
+runs, here and there, and not the prompt; Ctrl-D leaves.
 
 Hosts: expressions as in 'orrery help inventory'; "local" is a child process on
-this machine. -i, -l, -p, -F, --identity, -J, --known-hosts, --connect-timeout and
---no-cache are as with 'orrery exec'.
+this machine. -i, -l, -p, -F, --identity, -J, --known-hosts, --connect-timeout
+and --no-cache are as with 'orrery exec'.
 
 Options:
   -i, --inventory SOURCE which hosts and groups there are, and how hosts are

@@ -3,9 +3,9 @@
 -- What an input means is session.lua's, in whatever context it runs; where it runs is targets.lua's; the terminal
 -- is terminal.lua's; what begins with a colon is in commands.lua.
 
+local answers = require "orrery.repl.answers"
 local core = require "orrery.core"
 local Error = require "orrery.error"
-local fold = require "orrery.repl.fold"
 local interrupt = require "orrery.interrupt"
 local nodeset = require "orrery.play.inventory.nodeset"
 local output = require "orrery.cli.output"
@@ -18,6 +18,7 @@ local M = {}
 
 local EVAL = "orrery.repl.session.eval"
 local OK, FAILED = 0, 1
+local SIGINT = 2
 local INDENT = 2 -- of an answer below the hosts that gave it
 
 ---@class orrery.repl.Repl
@@ -70,49 +71,20 @@ local function printer(self)
     end
 end
 
+-- `formatted`: it is harmless, and coloured as it should be.
 ---@private
-function Repl:warn(text)
-    if self.interactive then return self.print(paint(self, RED, output.printable(text, 1))) end
-    io.stdout:flush()
-    io.stderr:write("orrery: ", output.printable(text, 2), "\n")
-end
-
----@private
-function Repl:complain(text)
-    self.status = FAILED
-    self:warn(text)
-end
-
--- What needs no place: it is about what was just typed.
-local PLAIN = { interrupted = true, inventory = true, usage = true }
-
--- The frames of what the person wrote. Those of Lua's and this library's own say nothing, nor does a single one.
-local function own_frames(traceback)
-    local frames = {}
-    for line in (traceback or ""):gmatch "[^\n]+" do
-        local ours = line:find("^%s*%[") or line:find("^%s*orrery/") or line:find("^stack traceback")
-        if not ours then frames[#frames + 1] = line end
+function Repl:warn(text, formatted)
+    if self.interactive then
+        return self.print(formatted and text or paint(self, RED, output.printable(text, 1)))
     end
-    return #frames > 1 and table.concat(frames, "\n") or nil
+    io.stdout:flush()
+    io.stderr:write(formatted and "" or "orrery: ", output.printable(text, 2), "\n")
 end
 
----@param err orrery.Error
----@param name? string of the host that it is shown with: that it was there needs no saying, and hosts that failed alike
----are to be folded
----@return string
-local function error_text(err, name)
-    if PLAIN[err.code] or (err.code == "dead" and not err.context) then return err.message end
-    local shown = {}
-    for key, value in pairs(err) do shown[key] = value end
-    shown.traceback = own_frames(err.traceback)
-    if err.code == "lua" then shown.code = nil end
-    if name and err.context == name then shown.code, shown.context, shown.route = nil, nil, nil end
-    return Error.format(setmetatable(shown, getmetatable(err)))
-end
-
--- What was raised may be any value.
-local function failure_text(outcome, name)
-    return outcome.thrown and "raised: " .. outcome.thrown or error_text(outcome.error, name)
+---@private
+function Repl:complain(text, formatted)
+    self.status = FAILED
+    self:warn(text, formatted)
 end
 
 ---@private
@@ -120,22 +92,6 @@ function Repl:show_page(text)
     if text == "" then return end
     if not self.interactive then return self.print(text) end
     require("orrery.repl.pager").show(text, { enabled = self.settings.pager })
-end
-
--- "line 2, column 5: unexpected symbol", with the line and a caret below it.
-local function syntax_text(text, problem, name)
-    local line = 0
-    local shown
-    for each in (text .. "\n"):gmatch("(.-)\r?\n") do
-        line = line + 1
-        if line == problem.line then shown = each end
-    end
-    local near = problem.near and (" near '%s'"):format(problem.near) or ""
-    local file = name and name:match "^@(.*)" .. ", " or ""
-    local what = ("%sline %d, column %d: %s%s"):format(file, problem.line, problem.column, problem.message, near)
-    if not shown then return what end
-    local indent = shown:sub(1, (problem.byte or problem.column) - 1):gsub("[^\t\128-\191]", " "):gsub("[\128-\191]", "")
-    return ("%s\n  %s\n  %s^"):format(what, shown, indent)
 end
 
 ---@private
@@ -148,62 +104,16 @@ function Repl:folding() return { width = core.screen_size() or 80, colour = self
 
 -- Running ---------------------------------------------------------------------------------------------
 
--- What comes of an input in one place.
----@private
-function Repl:show_outcome(text, outcome, name)
-    if outcome.kind == "syntax" or outcome.kind == "incomplete" then
-        return self:complain(syntax_text(text, outcome, name))
-    end
-    if outcome.kind == "error" then return self:complain(failure_text(outcome)) end
-    if not outcome.hidden then self:show_page(fold.harmless(outcome.text)) end
-end
-
 -- The answers but for those of hosts that were lost meanwhile: these are told of once, and not again.
 ---@private
-function Repl:heard(answers)
+function Repl:heard(list)
     self.targets:tell()
-    local list = {}
-    for _, answer in ipairs(answers) do
-        if answer.ok or not self.targets:is_lost(answer.name) then list[#list + 1] = answer end
+    local heard = {}
+    for _, answer in ipairs(list) do
+        if answer.ok or not self.targets:is_lost(answer.name) then heard[#heard + 1] = answer end
     end
-    if #list < #answers then self.status = FAILED end
-    return list
-end
-
----@private
-function Repl:show_answers(text, answers, name)
-    local single = #answers == 1
-    answers = self:heard(answers)
-    local first = answers[1]
-    if not first then return end
-    if single then
-        if not first.ok then return self:complain(error_text(Error.from(first.value))) end
-        return self:show_outcome(text, first.value, name)
-    end
-    self:show_many(text, answers)
-end
-
----@private
-function Repl:show_many(text, answers)
-    local list = {}
-    for i, answer in ipairs(answers) do
-        local outcome = answer.ok and answer.value or { kind = "error", error = Error.from(answer.value) }
-        if outcome.kind == "syntax" or outcome.kind == "incomplete" then
-            return self:complain(syntax_text(text, outcome))
-        end
-        local failed = outcome.kind == "error"
-        list[i] = {
-            name = answer.name, kind = failed and "error" or outcome.n == 0 and "nothing" or "value",
-            text = failed and failure_text(outcome, answer.name) or not outcome.hidden and outcome.text or "",
-        }
-        if failed then self.status = FAILED end
-    end
-    local said = {}
-    for _, each in ipairs(list) do
-        if each.text ~= "" or each.kind == "error" then said[#said + 1] = each end
-    end
-    if #said == 0 then return end
-    self:show_page(fold.format(said, self:folding()))
+    if #heard < #list then self.status = FAILED end
+    return heard
 end
 
 -- Where the process that this one is attached to has ended, there is nothing to go on with.
@@ -211,8 +121,14 @@ end
 function Repl:failed(err)
     local parted = core.attached() and err.code == "dead" and not err.context
     self.over = self.over or parted
-    self:complain(error_text(err))
+    self:complain(answers.error(err))
     return parted
+end
+
+-- Where the terminal's echo of Ctrl-C is in front.
+---@private
+function Repl:begin_line()
+    if self.interactive then self.print "\n" end
 end
 
 -- Runs what Ctrl-C may end, and says what went wrong. A command may run an input: that is one and the same.
@@ -223,6 +139,7 @@ function Repl:guarded(fn, ...)
     local ok, result = (inner and pcall or running.run)(fn, ...)
     self.busy = inner
     if ok then return true, result end
+    if Error.from(result).code == "interrupted" then self:begin_line() end
     self:failed(Error.from(result))
     return false
 end
@@ -236,6 +153,13 @@ local function evaluate(self, text, name)
     return self.targets:each(function(ctx) return ctx:call(EVAL, self.id, text, opts) end)
 end
 
+-- Values that were shown.
+local function most_values(list)
+    local n = 0
+    for _, answer in ipairs(list) do n = math.max(n, answer.value.hidden and 0 or answer.value.n) end
+    return n
+end
+
 --- Runs an input where inputs run now, and shows what came of it. Raises nothing.
 ---@param text string
 ---@param opts? orrery.repl.EvaluateOptions
@@ -243,15 +167,21 @@ end
 function Repl:evaluate(text, opts)
     opts = opts or {}
     if opts.history and self.terminal then self.terminal:remember(text) end
-    local ok, answers = self:guarded(evaluate, self, text, opts.name)
+    local ok, list = self:guarded(evaluate, self, text, opts.name)
     if not ok then return false end
-    self:show_answers(text, answers, opts.name)
-    for _, answer in ipairs(answers) do
-        if not answer.ok or answer.value.kind ~= "values" then return false end
+    local heard = self:heard(list)
+    if #heard == 0 then return false end
+    local said = answers.read(text, opts.name, heard, #list > 1, self:folding())
+    if said.wrong then
+        self:complain(said.wrong)
+    else
+        self:show_page(said.text)
     end
-    local n = 0
-    for _, answer in ipairs(answers) do n = math.max(n, answer.value.hidden and 0 or answer.value.n) end
-    self:keep { text = text, values = n }
+    if said.failed or #heard < #list then
+        self.status = FAILED
+        return false
+    end
+    self:keep { text = text, values = most_values(list) }
     return true
 end
 
@@ -263,6 +193,12 @@ function Repl:keep(entry)
     self.transcript:add(entry)
 end
 
+-- Of what os.execute returns.
+local function exit_of(status)
+    local number = tonumber(status) or 256
+    return { code = math.floor(number / 256), signal = number % 256 ~= 0 and number % 128 or nil }
+end
+
 local function ending(result)
     if result.signal then return ("killed by signal %d"):format(result.signal) end
     return result.code ~= 0 and ("exit status %d"):format(result.code) or nil
@@ -270,8 +206,8 @@ end
 
 local function run_there(self, command)
     local names = self.targets:current().names
-    local printer = output.printer(names)
-    local function flush() printer:flush() end
+    local many = output.printer(names)
+    local function flush() many:flush() end
     local function say(put)
         return function(line)
             put(line)
@@ -282,9 +218,9 @@ local function run_there(self, command)
         local single = #names == 1
         local result = ctx:run({ "sh", "-c", command }, {
             check = false, capture = false,
-            on_stdout = say(function(line) if single then print(line) else printer:stdout(name, line) end end),
+            on_stdout = say(function(line) if single then print(line) else many:stdout(name, line) end end),
             on_stderr = say(function(line)
-                if single then io.stderr:write(line, "\n") else printer:stderr(name, line) end
+                if single then io.stderr:write(line, "\n") else many:stderr(name, line) end
             end),
         })
         flush()
@@ -305,16 +241,18 @@ function Repl:shell(command)
             self:keep { text = command, shell = true }
             return true
         end
-        self:complain(("exit status %d"):format(math.floor((tonumber(status) or 256) / 256)))
+        local result = exit_of(status)
+        if result.signal == SIGINT then self:begin_line() end
+        self:complain(result.signal == SIGINT and "interrupted by Ctrl-C" or ending(result))
         return false
     end
-    local done, answers = self:guarded(run_there, self, command)
+    local done, list = self:guarded(run_there, self, command)
     if not done then return false end
-    local single, heard = #answers == 1, self:heard(answers)
-    local ok = #heard == #answers
+    local single, heard = #list == 1, self:heard(list)
+    local ok = #heard == #list
     for _, answer in ipairs(heard) do
         local front = single and "" or answer.name .. ": "
-        if not answer.ok then self:complain(front .. error_text(Error.from(answer.value), answer.name)) end
+        if not answer.ok then self:complain(front .. answers.error(answer.value, answer.name)) end
         if answer.ok and answer.value then self:complain(front .. answer.value) end
         ok = ok and answer.ok and not answer.value
     end
@@ -322,18 +260,11 @@ function Repl:shell(command)
     return ok
 end
 
--- Hosts that an action could not reach, those of one cause together.
+--- Says which hosts an action could not reach.
 ---@param failures orrery.repl.Failure[]
 function Repl:show_failures(failures)
-    local list = {}
-    for i, failure in ipairs(failures) do
-        list[i] = { name = failure.name, text = error_text(failure.error, failure.name), kind = "error" }
-    end
-    if #list == 1 then return self:complain(("%s: %s"):format(list[1].name, list[1].text)) end
-    if #list > 1 then
-        self.status = FAILED
-        self.print(fold.format(list, self:folding()))
-    end
+    local text = answers.failures(failures, self:folding())
+    if text ~= "" then self:complain(text, #failures > 1) end
 end
 
 ---@private
@@ -342,8 +273,9 @@ function Repl:do_line(line)
     if command then
         return (self:guarded(require("orrery.repl.commands").run, command, self))
     end
-    local shell = line:match("^%s*!%s*(.*%S)")
-    if shell then return self:shell(shell) end
+    local shell = line:match "^%s*!%s*(.-)%s*$"
+    if shell == "" then self:complain "! needs a command" end
+    if shell then return shell ~= "" and self:shell(shell) end
     if not line:find("%S") then return true end
     return self:evaluate(line)
 end
@@ -444,7 +376,8 @@ end
 -- What children print beside an input's result.
 ---@private
 function Repl:on_output(name, stream, line)
-    local alone = not self.targets.home and #self.targets.names == 1 and self.targets.names[1] == name
+    local _, only = next(self.targets:contexts())
+    local alone = only and #self.targets.names == 1 and only.name == name
     local text = (alone and stream ~= "log" and "" or name .. ": ") .. output.escape(line)
     if self.busy or not self.terminal then
         (stream == "stdout" and io.stdout or io.stderr):write(text, "\n")
@@ -495,7 +428,7 @@ function Repl:completion()
                 local module, field = name:match("^(.*)%.([^%.]+)$")
                 return require(module)[field](...)
             end
-            local _, ctx = next(self.targets:contexts())
+            local ctx = self.targets:first()
             if not ctx then return end
             return ctx:call_async(name, ...):take(self.settings.timeout)
         end,
@@ -533,6 +466,10 @@ local function new(opts)
             local orrery = require "orrery"
             return found and getmetatable(value) == orrery.Context and value or nil
         end,
+        -- Its module gets there before the first Tab, which does not wait for long.
+        on_use = opts.interactive and function(ctx)
+            ctx:cast("orrery.repl.names.fields", "", {}, false, "", 0)
+        end or nil,
         on_lost = function(list) self:on_lost(list) end,
     }
     session.define(self.id, "inventory", opts.inventory)

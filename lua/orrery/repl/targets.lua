@@ -27,6 +27,7 @@ local TOGETHER = 0.05 -- seconds: hosts that are lost by one cause are told of a
 ---@field contexts? orrery.Context[] that there are already: of the tree that this process is attached to
 ---@field ssh? fun(name: string): orrery.SshOptions what the command line says of hosts
 ---@field find? fun(name: string): orrery.Context? what the person calls a context
+---@field on_use? fun(ctx: orrery.Context) of the first of the hosts where inputs run from now on
 ---@field on_lost? fun(list: { name: string, message: string }[])
 
 ---@class orrery.repl.Targets
@@ -220,8 +221,17 @@ function Targets:use(text)
     if #names > 0 then
         self.home, self.names, self.left_out, self.expression = false, names, {}, text
         for i, failure in ipairs(failures) do self.left_out[i] = failure.name end
+        if self.options.on_use then self.options.on_use(self:first()) end
     end
     return failures
+end
+
+--- One of those where inputs run: what is asked of a single one, for all.
+---@return orrery.Context? nil: here, or all are lost
+function Targets:first()
+    for _, name in ipairs(self.home and {} or self.names) do
+        if self.known[name].ctx then return self.known[name].ctx end
+    end
 end
 
 -- Those of the hosts where inputs were to run that are there at last.

@@ -16,6 +16,9 @@ local M = {}
 -- Numbers of the two descriptors that are waited for, in messages.
 local STDIN, SIGNALS = 1, 2
 
+local HELD = 0.2 -- seconds that an unfinished line above the prompt waits for what follows
+local MOST_HELD = 4096
+
 ---@class orrery.repl.Terminal
 ---@field ready fun(text: string): "complete"|"incomplete"|"syntax" whether an input goes on; unless it is set: no
 ---@field history orrery.repl.History
@@ -26,6 +29,10 @@ local STDIN, SIGNALS = 1, 2
 ---@field package completing? orrery.Task
 ---@field package interrupted boolean
 ---@field package reading boolean
+---@field private held string an unfinished line that others write
+---@field private held_since number
+---@field private releasing boolean
+---@field private writing boolean what is written now is not to be held
 ---@field package rest string lines of a paste that are inputs of their own
 ---@field package before string lines of the input that is being typed, each with its newline
 local Terminal = {}
@@ -65,13 +72,13 @@ function M.open(opts)
     local guest, fd = line.open()
     if not guest then return nil, fd end
     local self = setmetatable({
-        line = line, complete = opts.complete or function() end, rest = "", before = "",
+        line = line, complete = opts.complete or function() end, rest = "", before = "", held = "", held_since = 0, releasing = false, writing = false,
         ready = function() return "complete" end, interrupted = false, reading = false,
         stdin = core.input(0, STDIN), signals = core.input(fd, SIGNALS),
     }, Terminal)
     open = self
     core.screen_guest(guest)
-    require("orrery.repl.writers").install(function(text) return line.above(text) end, line.terminals())
+    require("orrery.repl.writers").install(function(text) return self:hold(text) end, line.terminals())
     self:remember_in(opts.history)
     return self
 end
@@ -184,6 +191,7 @@ function Terminal:read(prompt, again)
     self.reading, self.interrupted = true, false
     local ok, text, why = xpcall(read, Error.handler, self, prompt, again or "")
     self.reading, self.before = false, ""
+    self:release()
     if not ok then error(text, 0) end
     if text then self.history:add(text) else self.rest = "" end
     return text, why
@@ -206,8 +214,44 @@ end
 function Terminal:above(text)
     if text == "" or self.line.above(text) then return end
     if text:sub(-1) ~= "\n" then text = text .. "\n" end
+    self.writing = true
     io.stdout:write(text)
     io.stdout:flush()
+    self.writing = false
+end
+
+-- What is written piece by piece: lines appear when they are whole, or when nothing has come for a moment.
+---@private
+function Terminal:hold(text)
+    if not self.reading or self.writing then return false end
+    local held = self.held .. text
+    local lines, rest = held:match "^(.*\n)(.*)$"
+    self.held = rest or held
+    if lines then self:above(lines) end
+    if #self.held > MOST_HELD then self:release() end
+    if self.held ~= "" then self:release_later() end
+    return true
+end
+
+---@private
+function Terminal:release_later()
+    self.held_since = core.now()
+    if self.releasing then return end
+    self.releasing = true
+    local function look()
+        local left = self.held_since + HELD - core.now()
+        if left > 0 and self.held ~= "" then return sched.after(left, look) end
+        self.releasing = false
+        self:release()
+    end
+    sched.after(HELD, look)
+end
+
+---@private
+function Terminal:release()
+    local text = self.held
+    self.held = ""
+    self:above(text)
 end
 
 ---@return integer columns, integer lines

@@ -16,10 +16,10 @@ enum { REQUESTS = 256 };
 
 static struct {
     pthread_mutex_t lock;
-    struct mailbox *mb;    /* [lock] of the VM that has it, or NULL */
-    struct router *router; /* [lock] where BREAK is listened for, or NULL */
-    pthread_t thread;      /* [lock] that runs it */
-    pid_t tid;             /* [I] the same, for the kernel */
+    struct mailbox *mb;                     /* [lock] of the VM that has it, or NULL */
+    struct router *router;                  /* [lock] where BREAK is listened for, or NULL */
+    pthread_t thread;                       /* [lock] that runs it */
+    pid_t tid;                              /* [I] the same, for the kernel */
     struct breaker_request queue[REQUESTS]; /* [lock] */
     unsigned count;                         /* [lock] */
     /* Its own thread's, and its signal handler's. */

@@ -25,6 +25,11 @@ struct input {
     atomic_bool pending;   /* the work has been deferred, and has not run */
 };
 
+/* What Lua has. */
+struct box {
+    struct input *in; /* NULL: closed */
+};
+
 /* A file cannot be waited for, and needs not be. */
 static bool
 can_wait(int fd)
@@ -82,7 +87,7 @@ finish(void *arg)
 static int
 input_arm(lua_State *L)
 {
-    struct input *in = *(struct input **)luaL_checkudata(L, 1, INPUT_TYPE);
+    struct input *in = ((struct box *)luaL_checkudata(L, 1, INPUT_TYPE))->in;
 
     if (in && !atomic_exchange(&in->pending, true))
         loop_defer(in->loop, &in->work);
@@ -93,11 +98,11 @@ input_arm(lua_State *L)
 static int
 input_close(lua_State *L)
 {
-    struct input **in = luaL_checkudata(L, 1, INPUT_TYPE);
+    struct box *box = luaL_checkudata(L, 1, INPUT_TYPE);
 
-    if (*in)
-        loop_sync((*in)->loop, finish, *in);
-    *in = NULL;
+    if (box->in)
+        loop_sync(box->in->loop, finish, box->in);
+    box->in = NULL;
     return 0;
 }
 
@@ -107,12 +112,13 @@ core_input(lua_State *L)
 {
     int fd = luaL_checkint(L, 1);
     uint32_t number = (uint32_t)luaL_checkint(L, 2);
-    struct input **box, *in;
+    struct input *in;
+    struct box *box;
 
     if (!can_wait(fd))
         return 0;
     box = lua_newuserdata(L, sizeof *box);
-    *box = NULL;
+    box->in = NULL;
     luaL_getmetatable(L, INPUT_TYPE);
     lua_setmetatable(L, -2);
     in = xcalloc(1, sizeof *in);
@@ -121,7 +127,7 @@ core_input(lua_State *L)
     in->number = number;
     in->work.fn = arm;
     loop_fd_init(&in->fd, in->loop, fd, on_readable);
-    *box = in;
+    box->in = in;
     return 1;
 }
 

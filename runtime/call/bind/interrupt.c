@@ -37,7 +37,7 @@ static struct {
     int event;    /* [I] */
     int bound_ms; /* [I] */
     pthread_mutex_t lock;
-    struct mailbox *mb; /* [lock] NULL once the VM is gone */
+    struct mailbox *mb;      /* [lock] NULL once the VM is gone */
     atomic_uint come, taken; /* of those that are watched */
 } interrupt = {.event = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 
