@@ -242,7 +242,8 @@ for _, columns in ipairs { 80, 40 } do
                 shows("\n3\n", "sent 1 message")
                 t:key "C-l"
                 t:type ":trace 1 + 3\n"
-                shows("\n4\n", "CALL ", "CALL answer", "here > local", "local > here")
+                shows("\n4\n", "CALL ", "CALL answer")
+                if columns == 80 then shows("here > local", "local > here") end
                 t:key "C-l"
                 t:type ":stats\n"
                 shows "messages_sent"
@@ -283,7 +284,7 @@ for _, columns in ipairs { 80, 40 } do
                 shows(":use web1", "each host has its own.")
                 t:key "C-l"
                 t:type ":help\n"
-                shows(":connect", ":save", ":quit")
+                shows(":save", ":quit")
             end)
 
             it("are named where they are mistyped", function()

@@ -72,7 +72,8 @@ function M.open(opts)
     local guest, fd = line.open()
     if not guest then return nil, fd end
     local self = setmetatable({
-        line = line, complete = opts.complete or function() end, rest = "", before = "", held = "", held_since = 0, releasing = false, writing = false,
+        line = line, complete = opts.complete or function() end, rest = "", before = "",
+        held = "", held_since = 0, releasing = false, writing = false,
         ready = function() return "complete" end, interrupted = false, reading = false,
         stdin = core.input(0, STDIN), signals = core.input(fd, SIGNALS),
     }, Terminal)
