@@ -16,11 +16,14 @@ leak.guard { timeout = 30 }
 local program = (os.getenv "ORRERY_BUILD" or "build/release") .. "/orrery"
 local ALL = ("h[1-%d]"):format(HOSTS)
 
+-- Each has its line.
+local LINES = 30 + HOSTS
+
 local t
 
 -- Starts a prompt that knows these hosts.
 local function start(columns, hosts, ...)
-    t = terminal.command(columns, 40, "repl", "-F", lab.ssh_config(), "-i", hosts, ...)
+    t = terminal.command(columns, LINES, "repl", "-F", lab.ssh_config(), "-i", hosts, ...)
     t:await "orrery>"
 end
 
@@ -94,6 +97,9 @@ for _, columns in ipairs { 80, 40 } do
         after_each(function()
             if t then t:finish() end
             t = nil
+            for _, host in ipairs(lab.list()) do
+                if host.state == "killed" then lab.start(host.name) end
+            end
         end)
 
         local places = {
@@ -229,7 +235,8 @@ for _, columns in ipairs { 80, 40 } do
                 "@all")
             fresh "@all"
             t:type "!uname -n\n"
-            each_host(function(name) t:await(("\n%s: %s\n"):format(name, name)) end)
+            t:await "\n@all>"
+            each_host(function(name) assert.matches(("\n%s: +%s\n"):format(name, name), t:screen()) end)
             fresh "@all"
             t:type "!test $(uname -n) != h2\n"
             t:await "\nh2: exit status 1\n@all>"
@@ -325,7 +332,7 @@ for _, columns in ipairs { 80, 40 } do
                 say(web:call(function() return left or "nothing" end))
             ]], nil, path, lab.ssh_config())
             assert.are.equal("ready", tree:line(), tree:stderr())
-            t = terminal.command(columns, 40, "attach", path)
+            t = terminal.command(columns, LINES, "attach", path)
             t:await "orrery>"
         end)
         after_each(function()
