@@ -99,6 +99,7 @@ for _, columns in ipairs { 80, 40 } do
             t = nil
             for _, host in ipairs(lab.list()) do
                 if host.state == "killed" then lab.start(host.name) end
+                if host.state == "cut" then lab.heal(host.name) end
             end
         end)
 
@@ -167,6 +168,27 @@ for _, columns in ipairs { 80, 40 } do
             input("hosts.h1:call(function() return 6 * 8 end)", "48", "orrery")
             input("hosts.h2:call(function() return 6 * 9 end)", "54", "orrery")
             lab.exec("h2", "rm /tmp/large")
+        end)
+
+        it("does not wait for a host that does not answer after Ctrl-C", function()
+            start(columns, ALL .. ",h1")
+            use "h[1-2]"
+            fresh "h[1-2]"
+            lab.cut "h2"
+            t:type "return 6 * 9\n"
+            t:await "return 6 * 9\n"
+            local before = now()
+            t:key "C-c"
+            t:await "\nh[1-2]>"
+            assert.is_true(now() - before < AT_ONCE)
+            says "h2 is still busy with it; :close h2 ends it"
+            fresh "h[1-2]"
+            lab.heal "h2"
+            remote.eventually("an answer of both", function()
+                t:type "return 6 * 8\n"
+                remote.eventually("the prompt", function() return t:screen():find ": 48\n" end, 20)
+                return t:screen():find("h[1-2]: 48", 1, true)
+            end, 20)
         end)
 
         it("folds what all answer, and goes on without one that is lost", function()
