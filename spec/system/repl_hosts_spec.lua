@@ -16,11 +16,14 @@ leak.guard { timeout = 30 }
 local program = (os.getenv "ORRERY_BUILD" or "build/release") .. "/orrery"
 local ALL = ("h[1-%d]"):format(HOSTS)
 
+-- Each has its line.
+local LINES = 30 + HOSTS
+
 local t
 
 -- Starts a prompt that knows these hosts.
 local function start(columns, hosts, ...)
-    t = terminal.command(columns, 40, "repl", "-F", lab.ssh_config(), "-i", hosts, ...)
+    t = terminal.command(columns, LINES, "repl", "-F", lab.ssh_config(), "-i", hosts, ...)
     t:await "orrery>"
 end
 
@@ -94,6 +97,10 @@ for _, columns in ipairs { 80, 40 } do
         after_each(function()
             if t then t:finish() end
             t = nil
+            for _, host in ipairs(lab.list()) do
+                if host.state == "killed" then lab.start(host.name) end
+                if host.state == "cut" then lab.heal(host.name) end
+            end
         end)
 
         local places = {
@@ -163,6 +170,27 @@ for _, columns in ipairs { 80, 40 } do
             lab.exec("h2", "rm /tmp/large")
         end)
 
+        it("does not wait for a host that does not answer after Ctrl-C", function()
+            start(columns, ALL .. ",h1")
+            use "h[1-2]"
+            fresh "h[1-2]"
+            lab.cut "h2"
+            t:type "return 6 * 9\n"
+            t:await "return 6 * 9\n"
+            local before = now()
+            t:key "C-c"
+            t:await "\nh[1-2]>"
+            assert.is_true(now() - before < AT_ONCE)
+            says "h2 is still busy with it; :close h2 ends it"
+            fresh "h[1-2]"
+            lab.heal "h2"
+            remote.eventually("an answer of both", function()
+                t:type "return 6 * 8\n"
+                remote.eventually("the prompt", function() return t:screen():find ": 48\n" end, 20)
+                return t:screen():find("h[1-2]: 48", 1, true)
+            end, 20)
+        end)
+
         it("folds what all answer, and goes on without one that is lost", function()
             local lost, left = HOSTS - 1, ("@all %d/%d"):format(HOSTS - 1, HOSTS)
             start(columns, ALL .. ",h1")
@@ -229,7 +257,8 @@ for _, columns in ipairs { 80, 40 } do
                 "@all")
             fresh "@all"
             t:type "!uname -n\n"
-            each_host(function(name) t:await(("\n%s: %s\n"):format(name, name)) end)
+            t:await "\n@all>"
+            each_host(function(name) assert.matches(("\n%s: +%s\n"):format(name, name), t:screen()) end)
             fresh "@all"
             t:type "!test $(uname -n) != h2\n"
             t:await "\nh2: exit status 1\n@all>"
@@ -325,7 +354,7 @@ for _, columns in ipairs { 80, 40 } do
                 say(web:call(function() return left or "nothing" end))
             ]], nil, path, lab.ssh_config())
             assert.are.equal("ready", tree:line(), tree:stderr())
-            t = terminal.command(columns, 40, "attach", path)
+            t = terminal.command(columns, LINES, "attach", path)
             t:await "orrery>"
         end)
         after_each(function()
