@@ -291,7 +291,8 @@ local function load_for_all(name, owner)
     loads[name] = { owner = owner, over = over }
     local ok, err = xpcall(load_module, Error.handler, name)
     loads[name] = nil
-    if ok or err.code == "cancelled" then -- the task was, and nothing is wrong with the module
+    local ended = not ok and (err.code == "cancelled" or err.code == "interrupted")
+    if ok or ended then -- the task was, and nothing is wrong with the module
         over:resolve()
     else
         over:reject(err)

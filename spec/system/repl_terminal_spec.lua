@@ -165,7 +165,7 @@ describe("the terminal of a prompt", function()
                 window:type "-"
                 window:await "x-y"
                 local line = "prömpt1> " .. ("é"):rep(columns - 9) .. "\n" .. ("é"):rep(9) .. "x-y"
-                assert.equal("printed 1\nwritten\nout 2\nerr\nabove\nof two lines\n",
+                assert.equal("printed 1\nwrittenout 2\nerr\nabove\nof two lines\n",
                     from("printed"):match "^(.-)[^\n]* test: ":gsub("\t", " "):gsub(" +1", " 1"))
                 assert.truthy(window:screen():find(line, 1, true), window:screen())
                 assert.equal(1, select(2, window:screen():gsub("prömpt1>", "")))
