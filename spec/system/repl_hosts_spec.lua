@@ -184,11 +184,7 @@ for _, columns in ipairs { 80, 40 } do
             says "h2 is still busy with it; :close h2 ends it"
             fresh "h[1-2]"
             lab.heal "h2"
-            remote.eventually("an answer of both", function()
-                t:type "return 6 * 8\n"
-                remote.eventually("the prompt", function() return t:screen():find ": 48\n" end, 20)
-                return t:screen():find("h[1-2]: 48", 1, true)
-            end, 20)
+            input("return 6 * 8", "h[1-2]: 48", "h[1-2]")
         end)
 
         it("folds what all answer, and goes on without one that is lost", function()
