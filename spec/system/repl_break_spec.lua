@@ -306,7 +306,10 @@ describe("Ctrl-C, here,", function()
             run("local b = 0 while true do b = b + 1 end", function() say "once more" end)
             run("string.rep('x', 1e5):find(('.-'):rep(9) .. 'y')", function() say "stuck" end)
         ]])
-        local t = terminal.start([[os.execute(("LD_PRELOAD=%s exec luajit %s"):format(os.getenv "ORRERY_PRELOAD" or "", arg[1])) say "over"]], dir .. "/program.lua")
+        local t = terminal.start([[
+            os.execute(("LD_PRELOAD=%s exec luajit %s"):format(os.getenv "ORRERY_PRELOAD" or "", arg[1]))
+            say "over"
+        ]], dir .. "/program.lua")
         finally(function() t:finish() end)
         for i = 1, 3 do
             t:await("computes " .. i)

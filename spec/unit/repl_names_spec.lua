@@ -173,7 +173,8 @@ describe("names of options", function()
             local text = file:read "*a"
             file:close()
             local own = path:find "^lua/orrery/repl/" -- the prompt's own, which nobody types
-            assert.is_true(inner[path] or own ~= nil or text:find("options.declare(", 1, true) ~= nil, path .. " declares no options")
+            local declares = text:find("options.declare(", 1, true)
+            assert.is_truthy(inner[path] or own or declares, path .. " declares no options")
         end
         list:close()
     end)
