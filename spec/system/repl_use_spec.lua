@@ -19,8 +19,8 @@ for _, columns in ipairs { 80, 40 } do
         end
         local home, t, variables
 
-        local function start()
-            t = terminal.with(variables, columns, 40, "repl")
+        local function start(...)
+            t = terminal.with(variables, columns, 40, "repl", ...)
             t:await "orrery>"
         end
 
@@ -310,6 +310,29 @@ for _, columns in ipairs { 80, 40 } do
                 t:type "x"
                 t:await "orrery> there_ox"
                 t:key "C-c"
+            end)
+
+            it("is completed by Tab: methods, modules, keys, options, files, hosts, programs", function()
+                file("möbel", "")
+                start("-i", "web[1-3],db1")
+                local cases = {
+                    { '("x"):upp', ':upper(' }, { "string.rev", "string.reverse(" },
+                    { 'require "orrery.js', '"orrery.json"' },
+                                        { "orrery.ssh('a', { us", "{ user = " }, { ":use web2,d", "web2,db1" },
+                    { ":use @al", "@all" }, { ":se", ":set" }, { ":set dep", "depth" }, { ":load ~/mö", "~/möbel" },
+                    { "!sh ~/mö", "~/möbel" },
+                }
+                local function complete(list)
+                    for _, case in ipairs(list) do
+                        t:type(case[1] .. "\t")
+                        shows(case[2])
+                        t:key "C-c"
+                        t:key "C-l"
+                    end
+                end
+                complete(cases)
+                input(":use local", "", "local>")
+                complete { { '("x"):low', ":lower(" }, { "io.open('" .. home .. "/mö", "möbel'" } }
             end)
 
             it("of one's own is used by its name, and what it prints has none", function()
