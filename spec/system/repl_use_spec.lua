@@ -318,7 +318,7 @@ for _, columns in ipairs { 80, 40 } do
                 local cases = {
                     { '("x"):upp', ':upper(' }, { "string.rev", "string.reverse(" },
                     { 'require "orrery.js', '"orrery.json"' },
-                                        { "orrery.ssh('a', { us", "{ user = " }, { ":use web2,d", "web2,db1" },
+                    { "orrery.ssh('a', { us", "{ user = " }, { ":use web2,d", "web2,db1" },
                     { ":use @al", "@all" }, { ":se", ":set" }, { ":set dep", "depth" }, { ":load ~/mö", "~/möbel" },
                     { "!sh ~/mö", "~/möbel" },
                 }
