@@ -31,7 +31,7 @@ end
 function repl.prompt(hosts, width)
     local prompt = {
         printed = {}, asked = {}, failures = {}, id = "spec", colour = false, interactive = false, width = width or 80,
-        last = "", settings = settings.new(), transcript = require("orrery.repl.transcript").new(),
+        settings = settings.new(), transcript = require("orrery.repl.transcript").new(),
     }
     prompt.targets = targets_of(prompt, hosts)
     local function ask(...) prompt.asked[#prompt.asked + 1] = { ... } end

@@ -138,8 +138,7 @@ end
 
 local function ending(result, opts)
     if result.timed_out then return ("ran longer than %g s and was ended"):format(opts.timeout) end
-    if result.signal then return ("killed by signal %d"):format(result.signal) end
-    return result.code ~= 0 and ("exit status %d"):format(result.code) or ""
+    return output.ending(result) or ""
 end
 
 -- "connect: no route to host". Of a command that did not start, the message says all.

@@ -102,8 +102,20 @@ function M.printable(text, fd)
     return (text:gsub("[^\n]+", M.escape))
 end
 
-local function coloured(on, colour, text)
+---@param on boolean
+---@param colour string of SGR: "31"
+---@param text string
+---@return string
+function M.coloured(on, colour, text)
     return on and ("\27[%sm%s\27[0m"):format(colour, text) or text
+end
+
+--- How a command ended that did not end well.
+---@param result orrery.CommandResult
+---@return string? text nil: it did
+function M.ending(result)
+    if result.signal then return ("killed by signal %d"):format(result.signal) end
+    return result.code ~= 0 and ("exit status %d"):format(result.code) or nil
 end
 
 -- The printer -------------------------------------------------------------------------------------
@@ -159,7 +171,7 @@ end
 ---@private
 function Printer:prefix(to, name, colour)
     local gap = (" "):rep(math.max(0, self.width - #name) + 1)
-    return coloured(to.colour, colour, name .. ":") .. gap
+    return M.coloured(to.colour, colour, name .. ":") .. gap
 end
 
 ---@private
@@ -234,7 +246,7 @@ function Printer:groups(groups)
         local head = ("%s (%d)"):format(hosts.fold(group.names), #group.names)
         local note = group.note ~= "" and ", " .. group.note or ""
         if i > 1 then self:add(to, "\n") end
-        self:add(to, coloured(to.colour, BOLD, head .. note .. ":"))
+        self:add(to, M.coloured(to.colour, BOLD, head .. note .. ":"))
         self:add(to, group.text == "" and " no output\n" or "\n")
         self:indented(to, group.text)
     end

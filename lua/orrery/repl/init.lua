@@ -56,10 +56,6 @@ function M.current() return current end
 
 local RED = "31"
 
-local function paint(self, colour, text)
-    return self.colour and ("\27[%sm%s\27[0m"):format(colour, text) or text
-end
-
 -- Writes lines to the person.
 local function printer(self)
     return function(text)
@@ -75,7 +71,7 @@ end
 ---@private
 function Repl:warn(text, formatted)
     if self.interactive then
-        return self.print(formatted and text or paint(self, RED, output.printable(text, 1)))
+        return self.print(formatted and text or output.coloured(self.colour, RED, output.printable(text, 1)))
     end
     io.stdout:flush()
     io.stderr:write(formatted and "" or "orrery: ", output.printable(text, 2), "\n")
@@ -89,9 +85,7 @@ end
 
 ---@private
 function Repl:show_page(text)
-    if text == "" then return end
-    if not self.interactive then return self.print(text) end
-    require("orrery.repl.pager").show(text, { enabled = self.settings.pager })
+    if text ~= "" then require("orrery.repl.commands").page(self, text) end
 end
 
 ---@private
@@ -199,11 +193,6 @@ local function exit_of(status)
     return { code = math.floor(number / 256), signal = number % 256 ~= 0 and number % 128 or nil }
 end
 
-local function ending(result)
-    if result.signal then return ("killed by signal %d"):format(result.signal) end
-    return result.code ~= 0 and ("exit status %d"):format(result.code) or nil
-end
-
 local function run_there(self, command)
     local names = self.targets:current().names
     local many = output.printer(names)
@@ -224,7 +213,7 @@ local function run_there(self, command)
             end),
         })
         flush()
-        return ending(result)
+        return output.ending(result)
     end)
 end
 
@@ -243,7 +232,7 @@ function Repl:shell(command)
         end
         local result = exit_of(status)
         if result.signal == SIGINT then self:begin_line() end
-        self:complain(result.signal == SIGINT and "interrupted by Ctrl-C" or ending(result))
+        self:complain(result.signal == SIGINT and "interrupted by Ctrl-C" or output.ending(result))
         return false
     end
     local done, list = self:guarded(run_there, self, command)

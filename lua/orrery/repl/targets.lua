@@ -34,7 +34,7 @@ local TOGETHER = 0.05 -- seconds: hosts that are lost by one cause are told of a
 ---@field known table<string, orrery.repl.Target>
 ---@field order string[]
 ---@field home boolean inputs run in this process
----@field names string[] where inputs run, unless here
+---@field names string[] where inputs run; none: here
 ---@field private left_out string[] where they were to run, too, but which could not be reached
 ---@field expression string as they were named
 ---@field private options orrery.repl.TargetsOptions
@@ -149,7 +149,7 @@ end
 ---@return { name: string, state: string, groups: string[], route: string, current: boolean? }[]
 function Targets:list()
     local inventory, current, list = self.options.inventory, {}, {}
-    for _, name in ipairs(self.home and {} or self.names) do current[name] = true end
+    for _, name in ipairs(self.names) do current[name] = true end
     for i, name in ipairs(self.order) do
         local target = self.known[name]
         list[i] = {
@@ -231,9 +231,8 @@ end
 --- One of those where inputs run: what is asked of a single one, for all.
 ---@return orrery.Context? nil: here, or all are lost
 function Targets:first()
-    for _, name in ipairs(self.home and {} or self.names) do
-        if self.known[name].ctx then return self.known[name].ctx end
-    end
+    local name = self:there()[1]
+    return name and self.known[name].ctx
 end
 
 -- Those of the hosts where inputs were to run that are there at last.
@@ -309,7 +308,7 @@ function Targets:close(text)
     if foreign and closed == 0 then
         Error.raise { code = "usage", message = foreign .. " was opened by somebody else, who closes it" }
     end
-    if not self.home and next(self:contexts()) == nil then self:here() end
+    if #self:there() == 0 then self:here() end
     return closed
 end
 
@@ -325,14 +324,22 @@ end
 
 -- Running ---------------------------------------------------------------------------------------------
 
+-- The hosts where inputs run, but for those that were lost.
+---@return string[]
+---@private
+function Targets:there()
+    local names = {}
+    for _, name in ipairs(self.names) do
+        if self.known[name].ctx then names[#names + 1] = name end
+    end
+    return names
+end
+
 --- Where inputs run now, but for those that were lost.
 ---@return table<string, orrery.Context>
 function Targets:contexts()
     local contexts = {}
-    for _, name in ipairs(self.home and {} or self.names) do
-        local target = self.known[name]
-        if target.ctx then contexts[name] = target.ctx end
-    end
+    for _, name in ipairs(self:there()) do contexts[name] = self.known[name].ctx end
     return contexts
 end
 
@@ -345,9 +352,7 @@ end
 ---@return string
 function Targets:label()
     if self.home then return "" end
-    local there = 0
-    for _ in pairs(self:contexts()) do there = there + 1 end
-    local all = #self.names + #self.left_out
+    local there, all = #self:there(), #self.names + #self.left_out
     if all == 1 then return self.expression .. (there == 0 and " (lost)" or "") end
     if there == all then return self.expression end
     return ("%s %d/%d"):format(self.expression, there, all)
@@ -363,10 +368,7 @@ end
 ---@return orrery.repl.Answer[] answers in the order of the hosts
 ---Raises "dead" where all of them are lost.
 function Targets:each(fn)
-    local contexts, names = self:contexts(), {}
-    for _, name in ipairs(self.names) do
-        if contexts[name] then names[#names + 1] = name end
-    end
+    local contexts, names = self:contexts(), self:there()
     if #names == 0 then
         Error.raise {
             code = "dead", at = Error.at(),
