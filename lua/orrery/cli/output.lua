@@ -34,12 +34,18 @@ local COLOURS = { "36", "32", "33", "35", "34" }
 ---@field terminal boolean
 ---@field colour boolean
 
+--- May there be colours on what is, or is no, terminal?
+---@param terminal boolean
+---@return boolean
+function M.may_colour(terminal)
+    return terminal and (os.getenv("NO_COLOR") or "") == "" and os.getenv("TERM") ~= "dumb"
+end
+
 ---@param fd integer
 ---@return orrery.output.File
 local function file(fd)
     local terminal = ffi.C.isatty(fd) == 1
-    local plain = (os.getenv("NO_COLOR") or "") ~= "" or os.getenv("TERM") == "dumb"
-    return { fd = fd, terminal = terminal, colour = terminal and not plain }
+    return { fd = fd, terminal = terminal, colour = M.may_colour(terminal) }
 end
 
 --- Is there somebody who sees it?

@@ -145,7 +145,7 @@ end
 ---@return boolean
 function Settings:colours(terminal)
     if self.colour ~= "auto" then return self.colour == "on" end
-    return terminal and (os.getenv "NO_COLOR" or "") == "" and os.getenv "TERM" ~= "dumb"
+    return require("orrery.cli.output").may_colour(terminal)
 end
 
 --- The options of orrery.repl.pretty that are settings.
