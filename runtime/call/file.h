@@ -16,7 +16,8 @@
  *                               u32 the largest window it can do
  *   'A' ask    sink -> source   u32 window, bytes: the digest of the sink's own file of the same size,
  *                               or none. The source compares, and sends data if its file is another
- *   'D' data   source -> sink   bytes
+ *   'D' data   source -> sink   bytes. Credit is wanted for all so far
+ *   'd' data   source -> sink   bytes. No credit is wanted yet
  *   'C' credit sink -> source   u32 bytes written
  *   'Z' end    source -> sink   u8 unchanged, bytes: checksum
  *   'R' result sink -> source   u8 changed, u64 bytes that were sent: the file has its name

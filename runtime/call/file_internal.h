@@ -33,7 +33,6 @@ enum {
     FILE_BUCKETS = 256,
     FILE_DIGEST = 32, /* bytes of a BLAKE2b-256 */
     FILE_RETRY_MS = 5,
-    FILE_CREDIT = FILE_CHUNK, /* a sink answers for so much at a time, or a quarter of its window */
     FILE_LEAST = 2 * FILE_CHUNK /* a source may have this under way, however short the path */
 };
 
@@ -97,6 +96,7 @@ struct transfer {
     uint32_t window;
     uint32_t granted;      /* what it holds of the budget */
     uint32_t in_flight;    /* source: sent and not credited. Sink: received and not credited */
+    uint64_t asked;        /* source: up to where it has asked for credit */
     struct file_pace pace; /* source */
     struct checksum *sum;
     uint8_t content[CHECKSUM_SIZE]; /* the result of sum */
@@ -181,7 +181,7 @@ struct sink_offer {
     uint32_t window;
 };
 void sink_offered(struct transfer *t, const struct sink_offer *o);
-void sink_data(struct transfer *t, const void *p, size_t n);
+void sink_data(struct transfer *t, const void *p, size_t n, bool asks);
 void sink_end(struct transfer *t, bool unchanged, const uint8_t content[CHECKSUM_SIZE]);
 void sink_step(struct transfer *t);
 

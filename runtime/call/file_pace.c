@@ -3,13 +3,26 @@
 /* Queues are long from here on, in ns, or from half of the path's own time on: that of a long path
  * varies as well. */
 #define LONG 250000u
+#define LONG_ALONE 2000000u
+#define NEVER UINT64_MAX
+#define COMPANY_NS 1000000000 /* for how long others are expected to come again */
 
 void
 pace_init(struct file_pace *p, uint32_t least, uint32_t window)
 {
-    *p = (struct file_pace){.most = window, .starting = true};
+    *p = (struct file_pace){.most = window, .starting = true, .alone_from = NEVER};
     p->least = least < window ? least : window;
     p->limit = p->least;
+}
+
+void
+pace_company(struct file_pace *p, uint32_t messages, uint64_t now)
+{
+    if (p->alone_from == NEVER)
+        p->alone_from = now;
+    else if (messages != p->messages)
+        p->alone_from = now + COMPANY_NS;
+    p->messages = messages;
 }
 
 void
@@ -41,7 +54,7 @@ shrink(struct file_pace *p)
 void
 pace_credited(struct file_pace *p, uint64_t end, uint64_t now)
 {
-    uint64_t took, queued;
+    uint64_t took, queued, most = now < p->alone_from ? LONG : LONG_ALONE;
 
     if (!p->watched || end < p->watched)
         return;
@@ -50,7 +63,7 @@ pace_credited(struct file_pace *p, uint64_t end, uint64_t now)
     if (!p->shortest || took < p->shortest)
         p->shortest = took;
     queued = took - p->shortest;
-    if (queued > LONG && queued > p->shortest / 2)
+    if (queued > most && queued > p->shortest / 2)
         shrink(p);
     else
         grow(p);

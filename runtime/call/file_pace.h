@@ -21,9 +21,13 @@ struct file_pace {
     uint64_t watched;  /* a position that was sent, or 0 */
     uint64_t since;    /* when */
     uint64_t shortest; /* 0: not known */
+    uint32_t messages; /* of others, as of the last look */
+    uint64_t alone_from;
 };
 
 void pace_init(struct file_pace *p, uint32_t least, uint32_t window);
+/* Others have sent so many messages by the same path until now. As long as nobody has said it, they may at any time. */
+void pace_company(struct file_pace *p, uint32_t messages, uint64_t now);
 /* Everything up to `end` was sent. */
 void pace_sent(struct file_pace *p, uint64_t end, uint64_t now);
 /* There is credit for everything up to `end`. */

@@ -198,14 +198,14 @@ on_ask(struct transfer *t, struct unpack *u)
 }
 
 static void
-on_data(struct transfer *t, struct unpack *u)
+on_data(struct transfer *t, char kind, struct unpack *u)
 {
     size_t n;
     const void *p = unpack_bytes(u, &n);
     if (unpack_done(u, "data", NULL) < 0)
-        broken(t, 'D', "malformed");
+        broken(t, kind, "malformed");
     else
-        sink_data(t, p, n);
+        sink_data(t, p, n, kind == 'D');
 }
 
 static void
@@ -273,7 +273,7 @@ expected(const struct transfer *t, char kind)
     case SOURCE_SENT: return kind == 'C' || kind == 'R';
     case SINK_ASKED: return kind == 'O';
     case SINK_COMPARE: return false;
-    case SINK_RECEIVE: return kind == 'D' || kind == 'Z';
+    case SINK_RECEIVE: return kind == 'D' || kind == 'd' || kind == 'Z';
     case TRANSFER_ENDED: return false;
     }
     return false;
@@ -292,7 +292,8 @@ dispatch(struct transfer *t, char kind, struct unpack *u)
         switch (kind) {
         case 'O': on_offer(t, u); break;
         case 'A': on_ask(t, u); break;
-        case 'D': on_data(t, u); break;
+        case 'D':
+        case 'd': on_data(t, kind, u); break;
         case 'C': on_credit(t, u); break;
         case 'Z': on_end(t, u); break;
         default: on_result(t, u); break;

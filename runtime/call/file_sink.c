@@ -77,15 +77,10 @@ sink_step(struct transfer *t)
     ask(t);
 }
 
-/* Not for each message. A source that may send no more has at least this much under way, so credit comes
- * when that has arrived. */
 static void
-credit(struct transfer *t, uint32_t n)
+credit(struct transfer *t)
 {
     struct buf *b = &t->service->scratch;
-    t->in_flight += n;
-    if (t->in_flight < FILE_CREDIT && t->in_flight < t->window / 4)
-        return;
     pack_u8(b, 'C');
     pack_u32(b, t->in_flight);
     t->in_flight = 0;
@@ -93,7 +88,7 @@ credit(struct transfer *t, uint32_t n)
 }
 
 void
-sink_data(struct transfer *t, const void *p, size_t n)
+sink_data(struct transfer *t, const void *p, size_t n, bool asks)
 {
     struct err err;
     if (n == 0 || n > t->size - t->done) {
@@ -112,7 +107,9 @@ sink_data(struct transfer *t, const void *p, size_t n)
     checksum_update(t->sum, p, n);
     t->done += n;
     transfer_show(t);
-    credit(t, (uint32_t)n);
+    t->in_flight += (uint32_t)n;
+    if (asks)
+        credit(t);
 }
 
 static void

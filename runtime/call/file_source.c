@@ -125,13 +125,23 @@ finish(struct transfer *t, bool unchanged)
     transfer_send(t, m);
 }
 
+/* Does anybody else use the stream? On a longer way there may be some that are not seen from here. */
+static void
+look_around(struct transfer *t, uint64_t now)
+{
+    if (router_is_next(t->peer))
+        pace_company(&t->pace, stream_company(t->peer->stream), now);
+}
+
 static void
 start_sending(struct transfer *t)
 {
     t->state = SOURCE_SEND;
     t->done = 0;
     checksum_reset(t->sum);
+    t->asked = 0;
     pace_init(&t->pace, FILE_LEAST, t->window);
+    look_around(t, clock_ns());
     transfer_set_ready(t, true);
 }
 
@@ -175,16 +185,41 @@ compare_step(struct transfer *t)
         start_sending(t);
 }
 
+static uint32_t
+chunk_size(const struct transfer *t)
+{
+    return t->window / 2 < FILE_CHUNK ? t->window / 2 : FILE_CHUNK;
+}
+
+static bool
+has_room(const struct transfer *t, uint64_t n)
+{
+    return t->in_flight + n <= t->pace.limit;
+}
+
+/* Will there be credit without more data? */
+static bool
+has_asked(const struct transfer *t)
+{
+    return t->asked > t->done - t->in_flight;
+}
+
 static size_t
 next_chunk(const struct transfer *t)
 {
     uint64_t n = t->size - t->done;
-    uint32_t room = t->pace.limit > t->in_flight ? t->pace.limit - t->in_flight : 0;
-    uint32_t chunk = t->window / 2 < FILE_CHUNK ? t->window / 2 : FILE_CHUNK;
-    if (n > chunk)
-        n = chunk;
-    /* Not in splinters: the credit for a whole chunk is on its way. */
-    return n > room ? 0 : (size_t)n;
+    if (n > chunk_size(t))
+        n = chunk_size(t);
+    /* Not in splinters: the credit for a whole chunk is on its way. Where it is not, because the limit is lower than
+     * it was, one chunk more asks for it. It is within the window: the one before has left room for it. */
+    return has_room(t, n) || !has_asked(t) ? (size_t)n : 0;
+}
+
+/* Each credit costs both ends a message: about four of them for what is under way, and one before it stops. */
+static bool
+should_ask(const struct transfer *t, size_t n)
+{
+    return t->done + n - t->asked >= t->pace.limit / 4 || !has_room(t, n + chunk_size(t));
 }
 
 static bool
@@ -203,7 +238,8 @@ send_step(struct transfer *t)
         struct msg *m = msg_new((uint32_t)(1 + 4 + n));
         uint8_t *p = msg_payload(m);
         m->h.flags = FRAME_BULK;
-        p[0] = 'D';
+        bool asks = should_ask(t, n);
+        p[0] = asks ? 'D' : 'd';
         for (int i = 0; i < 4; i++)
             p[1 + i] = (uint8_t)(n >> (24 - 8 * i));
         if (read_exactly(t, p + 5, n, &err) < 0) {
@@ -214,7 +250,10 @@ send_step(struct transfer *t)
         checksum_update(t->sum, p + 5, n);
         t->done += n;
         t->in_flight += (uint32_t)n;
-        pace_sent(&t->pace, t->done, clock_ns());
+        if (asks) {
+            t->asked = t->done;
+            pace_sent(&t->pace, t->done, clock_ns());
+        }
         transfer_send(t, m);
     }
     if (t->state != SOURCE_SEND)
@@ -234,8 +273,10 @@ source_credit(struct transfer *t, uint32_t n)
         transfer_fail(t, &err);
         return;
     }
+    uint64_t now = clock_ns();
     t->in_flight -= n;
-    pace_credited(&t->pace, t->done - t->in_flight, clock_ns());
+    look_around(t, now);
+    pace_credited(&t->pace, t->done - t->in_flight, now);
     if (t->state == SOURCE_SEND)
         transfer_set_ready(t, may_send(t));
 }

@@ -132,6 +132,7 @@ transfer_send(struct transfer *t, struct msg *m)
     m->h.handle = t->to;
     m->h.reply = t->asker ? s->reply : HANDLE_FILE;
     m->h.seq = t->seq;
+    m->quiet = true;
     TAILQ_INSERT_TAIL(&t->queue, m, link);
     if (t->is_retried || flush(t))
         return;

@@ -252,6 +252,14 @@ router_context(struct router *r, uint32_t id)
     return context_create(r, r->parent, id, name, name);
 }
 
+bool
+router_is_next(const struct context *c)
+{
+    const struct router *r = c->router;
+
+    return c->via ? c->via == c->id : r->ancestor_count > 0 && r->ancestors[0] == c->id;
+}
+
 /* ---- messages ---- */
 
 bool

@@ -118,6 +118,8 @@ void router_set_parent(struct router *r, struct stream *s, const struct router_p
 /* A reference to the context with that id: one below, our own, or (in an agent) anything that may be
  * elsewhere in the tree. NULL if the way to it is unknown. Any thread. */
 struct context *router_context(struct router *r, uint32_t id);
+/* Is there no other context between it and this one? Any thread. */
+bool router_is_next(const struct context *c);
 struct context *context_ref(struct context *c);
 void context_unref(struct context *c);
 

@@ -256,6 +256,8 @@ put(struct stream *s, struct msg *m)
     bool first = outq_empty(&s->out);
     enum tell tell;
 
+    if (!m->quiet && !(m->h.flags & FRAME_BULK))
+        atomic_store_explicit(&s->company, stream_company(s) + 1, memory_order_relaxed);
     if (s->state != UP || s->broken || s->blocked || s->deferred) {
         outq_add(&s->out, m, 0);
         count(sent_deferred);
@@ -333,6 +335,7 @@ stream_send_link(struct stream *s, uint32_t handle)
     struct msg *m = msg_new(0);
 
     m->h.handle = handle;
+    m->quiet = true;
     if (stream_send(s, m, NULL) < 0)
         log_debug("stream", "%s: no %s on a closed stream", s->name, frame_handle_name(handle));
 }
@@ -341,6 +344,12 @@ size_t
 stream_queued(const struct stream *s)
 {
     return outq_bytes(&s->out);
+}
+
+uint32_t
+stream_company(const struct stream *s)
+{
+    return atomic_load_explicit(&s->company, memory_order_relaxed);
 }
 
 void

@@ -77,6 +77,9 @@ void stream_close(struct stream *s, const struct err *why, int64_t linger_ms);
 
 /* Bytes that wait to be written. Any thread. */
 size_t stream_queued(const struct stream *s);
+/* How many messages were sent that somebody may be waiting for: all but bulk and what is `quiet`. For who fills
+ * the stream with bulk: while this number stays the same, it delays nobody. Any thread. */
+uint32_t stream_company(const struct stream *s);
 
 /*
  * Leaves the stream's input where it is, so that its writer is slowed down. What has been read of it is

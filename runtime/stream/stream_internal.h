@@ -43,6 +43,7 @@ struct stream {
     bool flush_pending; /* [s] `flush` is deferred */
     bool share_pending; /* [s] `share` is */
     uint64_t shared;    /* [s] clock_ns of the last write of lazy messages */
+    atomic_uint company; /* [s] read without it */
     struct outq out;    /* [s] */
 
     struct loop_work flush;         /* [s] flush_pending says whether it is in the loop's list */
