@@ -22,7 +22,7 @@ run(struct file_pace *p, uint64_t own, uint64_t rate, int rounds)
         pace_credited(p, at - 1, now + 2);
         now += own + waits;
         pace_credited(p, at, now);
-        assert_in_range(p->limit, LEAST, WINDOW);
+        assert_in_range(p->limit, p->least, WINDOW);
     }
     return waits;
 }
@@ -67,6 +67,26 @@ test_slow(void **state)
     assert_true(waits < 40 * MS);
 }
 
+/* What stands in a queue delays whoever else sends: for a moment where there was nobody, and less where there was
+ * somebody within a second. */
+static void
+test_company(void **state)
+{
+    enum { RATE = 400000, LEAST_ALONE = 100000 };
+    struct file_pace p;
+    uint64_t alone, shared, again, now = 1;
+
+    pace_init(&p, LEAST_ALONE, WINDOW);
+    shared = run(&p, MS / 10, RATE, 200); /* not told, so there may be */
+    assert_in_range(shared, 1, MS / 2);
+    pace_company(&p, 7, now);
+    alone = run(&p, MS / 10, RATE, 200);
+    assert_in_range(alone, MS, 3 * MS);
+    pace_company(&p, 8, UINT64_MAX / 2);
+    again = run(&p, MS / 10, RATE, 20);
+    assert_in_range(again, 1, MS / 2);
+}
+
 /* A window that is below the least holds. */
 static void
 test_small_window(void **state)
@@ -88,6 +108,7 @@ main(void)
         cmocka_unit_test(test_short),
         cmocka_unit_test(test_long),
         cmocka_unit_test(test_slow),
+        cmocka_unit_test(test_company),
         cmocka_unit_test(test_small_window),
     };
 

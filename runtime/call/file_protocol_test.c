@@ -73,14 +73,20 @@ ask(struct bench *b, uint32_t seq, uint32_t window)
 }
 
 static void
-data(struct bench *b, size_t n)
+data_as(struct bench *b, char kind, size_t n)
 {
     struct buf m = {0};
     void *zeros = xcalloc(1, n + 1);
-    pack_u8(&m, 'D');
+    pack_u8(&m, (uint8_t)kind);
     pack_bytes(&m, zeros, n);
     free(zeros);
     send_kind(b, &m);
+}
+
+static void
+data(struct bench *b, size_t n)
+{
+    data_as(b, 'D', n);
 }
 
 static void
@@ -217,7 +223,7 @@ test_malformed(void **state)
 {
     struct bench b;
     static const char *const raws[] = {"", "G", "O", "Gxxxxx", "Oxxxxxxxxxxxxxxxxxxxxxxxxxx",
-        "\xff\xff\xff", "A", "D", "C", "Z", "R", "F", "K"};
+        "\xff\xff\xff", "A", "D", "d", "C", "Z", "R", "F", "K"};
     bench_open(&b);
     for (size_t i = 0; i < sizeof(raws) / sizeof(raws[0]); i++) {
         b.seq++;
@@ -226,7 +232,7 @@ test_malformed(void **state)
         if (raws[i][0] == 'G' || raws[i][0] == 'O')
             expect_fail(&b, ERR_PROTOCOL, "file request");
     }
-    static const char kinds[] = "GOACRDZxF";
+    static const char kinds[] = "GOACRDdZxF";
     for (size_t i = 0; i < sizeof(kinds) - 1; i++) {
         char raw[] = {kinds[i], '\0'};
         offer(&b, b.target, 100);
@@ -234,7 +240,7 @@ test_malformed(void **state)
         say(&b, raw);
         if (kinds[i] == 'F')
             continue;
-        bool known = strchr("DZ", kinds[i]);
+        bool known = strchr("DdZ", kinds[i]);
         expect_fail(&b, ERR_PROTOCOL, known ? "malformed" : "unexpected");
         data(&b, 10); /* too late: dropped */
     }
@@ -352,6 +358,74 @@ test_window(void **state)
     bench_close(&b);
 }
 
+/* A sink answers when it is asked to, for all that it has. */
+static void
+test_credit(void **state)
+{
+    struct bench b;
+    struct unpack u;
+    bench_open(&b);
+    offer(&b, b.target, 1000);
+    expect_kind(&b, 'A');
+    data_as(&b, 'd', 400);
+    data_as(&b, 'd', 300);
+    data_as(&b, 'D', 200);
+    struct msg *m = pair_take(&b.p);
+    unpack_init(&u, msg_payload(m), m->h.length);
+    assert_int_equal(unpack_u8(&u), 'C');
+    assert_int_equal(unpack_u32(&u), 900);
+    msg_unref(m);
+    data_as(&b, 'd', 100);
+    end(&b, 0, 1000);
+    m = pair_take(&b.p);
+    assert_int_equal(msg_payload(m)[0], 'R');
+    msg_unref(m);
+    assert_int_equal(unlink(b.target), 0);
+    bench_close(&b);
+}
+
+/* A source asks for less credit the more it may have under way, and does not wait for credit that it has not asked
+ * for: not either when that becomes less. */
+static void
+test_asks_for_credit(void **state)
+{
+    enum { SIZE = 24 << 20, SLOW_US = 20000, AS_AT_FIRST = 4 };
+    struct bench b;
+    struct buf credit = {0};
+    uint32_t got = 0, credited = 0;
+    int unasked = 0, asked_in_a_row = 0;
+    bench_open(&b);
+    int fd = open(b.target, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_int_equal(ftruncate(fd, SIZE), 0);
+    close(fd);
+    ask_for(&b, b.target);
+    expect_kind(&b, 'O');
+    ask(&b, b.seq, FILE_WINDOW);
+    while (got < SIZE) {
+        struct msg *m = take(&b);
+        char kind = (char)msg_payload(m)[0];
+        got += m->h.length - 5;
+        msg_unref(m);
+        assert_true(kind == 'D' || kind == 'd');
+        assert_true(got - credited <= FILE_WINDOW);
+        unasked += kind == 'd';
+        asked_in_a_row = kind == 'D' ? asked_in_a_row + 1 : 0;
+        if (kind == 'd')
+            continue;
+        if (unasked > 0 && asked_in_a_row < AS_AT_FIRST)
+            usleep(SLOW_US);
+        pack_u8(&credit, 'C');
+        pack_u32(&credit, got - credited);
+        credited = got;
+        send_kind(&b, &credit);
+    }
+    expect_kind(&b, 'Z');
+    assert_true(unasked > 0);
+    say(&b, "K");
+    assert_int_equal(unlink(b.target), 0);
+    bench_close(&b);
+}
+
 static void
 test_returned(void **state)
 {
@@ -397,7 +471,7 @@ test_full_queue(void **state)
     for (int ended = 0; ended < SOURCES;) {
         struct msg *m = pair_take(&b.p);
         char kind = (char)msg_payload(m)[0];
-        if (kind == 'D') {
+        if (kind == 'D' || kind == 'd') {
             struct buf credit = {0};
             got[m->h.seq] += m->h.length - 5;
             pack_u8(&credit, 'C');
@@ -431,6 +505,8 @@ main(void)
         cmocka_unit_test(test_kill_leaves_nothing),
         cmocka_unit_test(test_source_changes),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_credit),
+        cmocka_unit_test(test_asks_for_credit),
         cmocka_unit_test(test_returned),
         cmocka_unit_test(test_full_queue),
     };

@@ -210,8 +210,8 @@ next_chunk(const struct transfer *t)
     uint64_t n = t->size - t->done;
     if (n > chunk_size(t))
         n = chunk_size(t);
-    /* Not in splinters: the credit for a whole chunk is on its way. Where it is not, because the limit is lower than
-     * it was, one chunk more asks for it. It is within the window: the one before has left room for it. */
+    /* Not in splinters: the credit for a whole chunk is on its way. Where it is not, since the limit has become lower
+     * than it was, one chunk more asks for it; the one before has left room for it in the window. */
     return has_room(t, n) || !has_asked(t) ? (size_t)n : 0;
 }
 
