@@ -3,9 +3,9 @@
 /* Queues are long from here on, in ns, or from half of the path's own time on: that of a long path
  * varies as well. */
 #define LONG 250000u
-#define LONG_ALONE 2000000u
-#define NEVER UINT64_MAX
+#define LONG_ALONE 2000000u /* the same, where nobody else waits */
 #define COMPANY_NS 1000000000 /* for how long others are expected to come again */
+#define NEVER UINT64_MAX
 
 void
 pace_init(struct file_pace *p, uint32_t least, uint32_t window)

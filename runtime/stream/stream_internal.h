@@ -39,12 +39,12 @@ struct stream {
     enum stream_state state; /* [s] written by the loop role only, which reads it without */
     bool flooded;            /* [s] more than owed_max waits: it is `broken`, too */
     bool broken;             /* [s] a write failed: only the loop says so to anyone */
-    bool blocked;       /* [s] the transport took less than all: the loop goes on, and only it */
-    bool flush_pending; /* [s] `flush` is deferred */
-    bool share_pending; /* [s] `share` is */
-    uint64_t shared;    /* [s] clock_ns of the last write of lazy messages */
+    bool blocked;        /* [s] the transport took less than all: the loop goes on, and only it */
+    bool flush_pending;  /* [s] `flush` is deferred */
+    bool share_pending;  /* [s] `share` is */
+    uint64_t shared;     /* [s] clock_ns of the last write of lazy messages */
     atomic_uint company; /* [s] read without it */
-    struct outq out;    /* [s] */
+    struct outq out;     /* [s] */
 
     struct loop_work flush;         /* [s] flush_pending says whether it is in the loop's list */
     struct loop_work share;         /* [s] the same, for lazy messages */

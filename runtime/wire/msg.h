@@ -22,8 +22,8 @@
 struct msg {
     TAILQ_ENTRY(msg) link; /* whoever holds the queue */
     atomic_uint refs;
-    bool lazy; /* may share a write with what is sent soon after it; nobody waits for an answer */
-    bool owed; /* an answer: never refused for want of room, since somebody waits for it */
+    bool lazy;  /* may share a write with what is sent soon after it; nobody waits for an answer */
+    bool owed;  /* an answer: never refused for want of room, since somebody waits for it */
     bool quiet; /* keeps a link or a transfer going: nobody sees if it takes a little longer */
     struct frame_header h;
     uint8_t wire[]; /* FRAME_HEADER bytes (filled by msg_seal), then h.length bytes of payload */
