@@ -62,7 +62,9 @@
 #include "err.h"
 #include "router.h"
 
-#define FILE_CHUNK (60u << 10)      /* whole pages; calls may have to wait for one to be written */
+#define FILE_CHUNK (60u << 10) /* whole pages, less than outq's slice */
+#define FILE_CHUNK_SHARED \
+    (28u << 10) /* where calls may have to wait for one to be written: less than a packet of SSH */
 #define FILE_WINDOW (2u << 20)      /* the largest window of a transfer */
 #define FILE_WINDOW_MIN (64u << 10) /* and the smallest */
 #define FILE_BUDGET \

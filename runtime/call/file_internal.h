@@ -32,8 +32,7 @@
 enum {
     FILE_BUCKETS = 256,
     FILE_DIGEST = 32, /* bytes of a BLAKE2b-256 */
-    FILE_RETRY_MS = 5,
-    FILE_LEAST = 2 * FILE_CHUNK /* a source may have this under way, however short the path */
+    FILE_RETRY_MS = 5
 };
 
 /* What file_put and file_get ask of the worker. */

@@ -3,26 +3,49 @@
 /* Queues are long from here on, in ns, or from half of the path's own time on: that of a long path
  * varies as well. */
 #define LONG 250000u
-#define LONG_ALONE 2000000u /* the same, where nobody else waits */
+#define LONG_ALONE 2000000u   /* the same, where nobody else waits */
 #define COMPANY_NS 1000000000 /* for how long others are expected to come again */
-#define NEVER UINT64_MAX
+
+static uint32_t
+smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+uint32_t
+pace_chunk(const struct file_pace *p)
+{
+    return p->chunks[p->shared];
+}
+
+static uint32_t
+least(const struct file_pace *p)
+{
+    return 2 * pace_chunk(p);
+}
 
 void
-pace_init(struct file_pace *p, uint32_t least, uint32_t window)
+pace_init(struct file_pace *p, uint32_t alone, uint32_t shared, uint32_t window)
 {
-    *p = (struct file_pace){.most = window, .starting = true, .alone_from = NEVER};
-    p->least = least < window ? least : window;
-    p->limit = p->least;
+    *p = (struct file_pace){
+        .most = window,
+        .chunks = {smaller(alone, window / 2), smaller(shared, window / 2)},
+        .starting = true,
+        .shared = true,
+    };
+    p->limit = least(p);
 }
 
 void
 pace_company(struct file_pace *p, uint32_t messages, uint64_t now)
 {
-    if (p->alone_from == NEVER)
-        p->alone_from = now;
-    else if (messages != p->messages)
-        p->alone_from = now + COMPANY_NS;
+    if (p->told && messages != p->messages)
+        p->expected = now + COMPANY_NS;
+    p->told = true;
     p->messages = messages;
+    p->shared = now < p->expected;
+    if (p->limit < least(p))
+        p->limit = least(p);
 }
 
 void
@@ -37,7 +60,7 @@ pace_sent(struct file_pace *p, uint64_t end, uint64_t now)
 static void
 grow(struct file_pace *p)
 {
-    uint32_t step = p->starting ? p->limit : p->least / 4;
+    uint32_t step = p->starting ? p->limit : least(p) / 4;
 
     p->limit = p->most - p->limit > step ? p->limit + step : p->most;
 }
@@ -46,15 +69,15 @@ static void
 shrink(struct file_pace *p)
 {
     p->limit -= p->limit / 4;
-    if (p->limit < p->least)
-        p->limit = p->least;
+    if (p->limit < least(p))
+        p->limit = least(p);
     p->starting = false;
 }
 
 void
 pace_credited(struct file_pace *p, uint64_t end, uint64_t now)
 {
-    uint64_t took, queued, most = now < p->alone_from ? LONG : LONG_ALONE;
+    uint64_t took, queued, most = p->shared ? LONG : LONG_ALONE;
 
     if (!p->watched || end < p->watched)
         return;

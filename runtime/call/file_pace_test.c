@@ -1,7 +1,7 @@
 #include "await_test.h"
 #include "file_pace.h"
 
-enum { LEAST = 400000, WINDOW = 2000000 };
+enum { CHUNK = 200000, LEAST = 2 * CHUNK, WINDOW = 2000000 };
 #define MS UINT64_C(1000000)
 
 /* A path that takes `own` there and back, and `rate` bytes per ms, for so many round trips. Returns how
@@ -22,7 +22,7 @@ run(struct file_pace *p, uint64_t own, uint64_t rate, int rounds)
         pace_credited(p, at - 1, now + 2);
         now += own + waits;
         pace_credited(p, at, now);
-        assert_in_range(p->limit, p->least, WINDOW);
+        assert_in_range(p->limit, 2 * pace_chunk(p), WINDOW);
     }
     return waits;
 }
@@ -33,7 +33,7 @@ test_short(void **state)
 {
     struct file_pace p;
 
-    pace_init(&p, LEAST, WINDOW);
+    pace_init(&p, CHUNK, CHUNK, WINDOW);
     assert_int_equal(p.limit, LEAST);
     assert_true(run(&p, MS / 10, 400000, 1000) < 3 * MS);
     run(&p, MS / 10, 50000, 100); /* somebody else is busy there, too */
@@ -46,7 +46,7 @@ test_long(void **state)
 {
     struct file_pace p;
 
-    pace_init(&p, LEAST, WINDOW);
+    pace_init(&p, CHUNK, CHUNK, WINDOW);
     run(&p, 50 * MS, 100000, 4);
     assert_int_equal(p.limit, WINDOW);
     run(&p, 50 * MS, 100000, 100);
@@ -61,7 +61,7 @@ test_slow(void **state)
 {
     struct file_pace p;
 
-    pace_init(&p, LEAST, WINDOW);
+    pace_init(&p, CHUNK, CHUNK, WINDOW);
     uint64_t waits = run(&p, 50 * MS, 15000, 200);
     assert_true(p.limit >= 15000 * 50);
     assert_true(waits < 40 * MS);
@@ -72,19 +72,24 @@ test_slow(void **state)
 static void
 test_company(void **state)
 {
-    enum { RATE = 400000, LEAST_ALONE = 100000 };
+    enum { RATE = 400000, ALONE = 60000, SHARED = 30000 };
     struct file_pace p;
-    uint64_t alone, shared, again, now = 1;
+    uint64_t now = 1000 * MS;
 
-    pace_init(&p, LEAST_ALONE, WINDOW);
-    shared = run(&p, MS / 10, RATE, 200); /* not told, so there may be */
-    assert_in_range(shared, 1, MS / 2);
+    pace_init(&p, ALONE, SHARED, WINDOW);
+    assert_int_equal(pace_chunk(&p), SHARED); /* not told, so there may be */
+    assert_in_range(run(&p, MS / 10, RATE, 200), 1, MS / 2);
     pace_company(&p, 7, now);
-    alone = run(&p, MS / 10, RATE, 200);
-    assert_in_range(alone, MS, 3 * MS);
-    pace_company(&p, 8, UINT64_MAX / 2);
-    again = run(&p, MS / 10, RATE, 20);
-    assert_in_range(again, 1, MS / 2);
+    assert_int_equal(pace_chunk(&p), ALONE);
+    assert_in_range(run(&p, MS / 10, RATE, 200), MS, 3 * MS);
+    pace_company(&p, 8, now);
+    assert_int_equal(pace_chunk(&p), SHARED);
+    assert_in_range(run(&p, MS / 10, RATE, 20), 1, MS / 2);
+    pace_company(&p, 8, now + 999 * MS);
+    assert_int_equal(pace_chunk(&p), SHARED);
+    pace_company(&p, 8, now + 1001 * MS);
+    assert_int_equal(pace_chunk(&p), ALONE);
+    assert_in_range(run(&p, MS / 10, RATE, 200), MS, 3 * MS);
 }
 
 /* A window that is below the least holds. */
@@ -93,7 +98,7 @@ test_small_window(void **state)
 {
     struct file_pace p;
 
-    pace_init(&p, LEAST, 1000);
+    pace_init(&p, CHUNK, CHUNK, 1000);
     for (uint64_t i = 1; i < 50; i++) {
         pace_sent(&p, i, i * MS);
         pace_credited(&p, i, i * MS + i % 7 * MS);

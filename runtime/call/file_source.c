@@ -140,7 +140,7 @@ start_sending(struct transfer *t)
     t->done = 0;
     checksum_reset(t->sum);
     t->asked = 0;
-    pace_init(&t->pace, FILE_LEAST, t->window);
+    pace_init(&t->pace, FILE_CHUNK, FILE_CHUNK_SHARED, t->window);
     look_around(t, clock_ns());
     transfer_set_ready(t, true);
 }
@@ -185,12 +185,6 @@ compare_step(struct transfer *t)
         start_sending(t);
 }
 
-static uint32_t
-chunk_size(const struct transfer *t)
-{
-    return t->window / 2 < FILE_CHUNK ? t->window / 2 : FILE_CHUNK;
-}
-
 static bool
 has_room(const struct transfer *t, uint64_t n)
 {
@@ -208,8 +202,8 @@ static size_t
 next_chunk(const struct transfer *t)
 {
     uint64_t n = t->size - t->done;
-    if (n > chunk_size(t))
-        n = chunk_size(t);
+    if (n > pace_chunk(&t->pace))
+        n = pace_chunk(&t->pace);
     /* Not in splinters: the credit for a whole chunk is on its way. Where it is not, since the limit has become lower
      * than it was, one chunk more asks for it; the one before has left room for it in the window. */
     return has_room(t, n) || !has_asked(t) ? (size_t)n : 0;
@@ -219,7 +213,7 @@ next_chunk(const struct transfer *t)
 static bool
 should_ask(const struct transfer *t, size_t n)
 {
-    return t->done + n - t->asked >= t->pace.limit / 4 || !has_room(t, n + chunk_size(t));
+    return t->done + n - t->asked >= t->pace.limit / 4 || !has_room(t, n + pace_chunk(&t->pace));
 }
 
 static bool
