@@ -74,7 +74,7 @@ struct loop_waiter {
     LIST_ENTRY(loop_waiter) link; /* in the loop's list, under its lock, while it sleeps */
     bool listed;
     uint64_t since; /* clock_ns */
-    unsigned spin_pause, spin_backoff;
+    unsigned spin_pause, spin_backoff, spin_tries;
 };
 void loop_wait(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t deadline_ms);
 /* Any thread. */

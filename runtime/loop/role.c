@@ -34,9 +34,15 @@
 #define ATTEND_NS 1000000 /* how long the loop may be without anybody */
 #define CROWD_NS \
     10000000 /* for how long waiters are remembered: several at once, or in the foreground */
-#define LOOK_ALL_NS 200000   /* how long spinning threads look at one descriptor alone */
-#define SPIN_NS 50000        /* what waking another CPU costs twice on a small virtual machine */
-#define SPIN_MAX_BACKOFF 256 /* waits between two tries where spinning does not help */
+#define LOOK_ALL_NS 200000 /* how long spinning threads look at one descriptor alone */
+#define SPIN_NS 50000      /* what waking another CPU costs twice on a small virtual machine */
+#define SPIN_AWAY 4 /* times the spin: who has the CPU for so long is busy with something else */
+/* A few spins in a row may be lost, since the kernel takes some round trips to place everybody anew: as many as were
+ * won, in balance. Then waits go without, 1, 2, 4 ... */
+#define SPIN_TRIES 8
+#define SPIN_SAVED 16
+#define SPIN_LOSS 2 /* what a lost one costs */
+#define SPIN_MAX_BACKOFF 256
 #define STACK_SIZE (256u << 10)
 
 enum { AWAY, POLLING, SLEEPING };
@@ -353,47 +359,63 @@ spin_limit(const struct loop *loop)
     return (uint64_t)atomic_load_explicit(&loop->spin_ns, memory_order_relaxed);
 }
 
+enum spun { SPUN_NEWS, SPUN_NOTHING, SPUN_AWAY };
+
 /*
- * Polls without sleeping for a while: where the last answer came from, and now and then everything. On one
- * CPU it lets others run, once: who was asked has answered then, or waits for something itself. Where there
- * are more that would only get in the way of the kernel's placing of them.
+ * Polls without sleeping for a while: where the last answer came from, and now and then everything. Before each look
+ * it lets others run, who may be what it waits for. On one CPU they are, and one look is enough; where there are more,
+ * the kernel may have placed them on this one all the same, where they would wait for the end of the spin. What they
+ * take is not counted, unless it is so much that they are busy with something else.
  */
-static bool
+static enum spun
 look_around(struct loop *loop, struct loop_waiter *w, unsigned seen)
 {
     bool alone = atomic_load_explicit(&loop->cpus, memory_order_relaxed) < 2;
-    uint64_t now = clock_ns(), end = now + spin_limit(loop);
+    uint64_t limit = spin_limit(loop), spun = 0, now = clock_ns(), before;
 
-    if (alone) {
+    do {
+        before = now;
         count(sys_yield);
         sched_yield();
-    }
-    do {
+        now = clock_ns();
+        if (now - before > SPIN_AWAY * limit)
+            return SPUN_AWAY;
+        before = now;
         if (now - loop->looked > LOOK_ALL_NS || !loop_peek(loop)) {
             loop_turn(loop, false);
             loop->looked = now;
         }
         if (has_news(w, seen))
-            return true;
+            return SPUN_NEWS;
         now = clock_ns();
-    } while (!alone && now < end);
-    return false;
+        spun += now - before;
+    } while (!alone && spun < limit);
+    return SPUN_NOTHING;
 }
 
 static void
 spin(struct loop *loop, struct loop_waiter *w, unsigned seen)
 {
-    if (look_around(loop, w, seen)) {
-        w->spin_backoff = 0;
+    enum spun spun = look_around(loop, w, seen);
+
+    if (spun == SPUN_NEWS) {
         count(spins_won);
+        w->spin_backoff = 0;
+        if (w->spin_tries < SPIN_SAVED)
+            w->spin_tries++;
         return;
     }
+    count(spins_lost);
+    atomic_store(&loop->cpus, count_cpus()); /* somebody may have pinned us meanwhile */
+    if (spun == SPUN_NOTHING && w->spin_tries > SPIN_LOSS) {
+        w->spin_tries -= SPIN_LOSS;
+        return;
+    }
+    w->spin_tries = SPIN_TRIES;
     w->spin_backoff = w->spin_backoff ? w->spin_backoff * 2 : 1;
-    if (w->spin_backoff > SPIN_MAX_BACKOFF)
+    if (spun == SPUN_AWAY || w->spin_backoff > SPIN_MAX_BACKOFF)
         w->spin_backoff = SPIN_MAX_BACKOFF;
     w->spin_pause = w->spin_backoff;
-    atomic_store(&loop->cpus, count_cpus()); /* somebody may have pinned us meanwhile */
-    count(spins_lost);
 }
 
 /* Only while it has helped recently. Not in the background: what is moved there has all CPUs busy, and who
