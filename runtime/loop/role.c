@@ -37,8 +37,8 @@
 #define LOOK_ALL_NS 200000 /* how long spinning threads look at one descriptor alone */
 #define SPIN_NS 50000      /* what waking another CPU costs twice on a small virtual machine */
 #define SPIN_AWAY 4 /* times the spin: who has the CPU for so long is busy with something else */
-/* A few spins in a row may be lost, since the kernel takes some round trips to place everybody anew: as many as were
- * won, in balance. Then waits go without, 1, 2, 4 ... */
+/* A few spins in a row may be lost, since the kernel takes some round trips to place everybody anew on its CPUs. Then
+ * waits go without, 1, 2, 4 ... */
 #define SPIN_TRIES 8
 #define SPIN_SAVED 16
 #define SPIN_LOSS 2 /* what a lost one costs */
@@ -368,9 +368,8 @@ enum spun { SPUN_NEWS, SPUN_NOTHING, SPUN_AWAY };
  * take is not counted, unless it is so much that they are busy with something else.
  */
 static enum spun
-look_around(struct loop *loop, struct loop_waiter *w, unsigned seen)
+look_around(struct loop *loop, struct loop_waiter *w, unsigned seen, bool alone)
 {
-    bool alone = atomic_load_explicit(&loop->cpus, memory_order_relaxed) < 2;
     uint64_t limit = spin_limit(loop), spun = 0, now = clock_ns(), before;
 
     do {
@@ -396,7 +395,8 @@ look_around(struct loop *loop, struct loop_waiter *w, unsigned seen)
 static void
 spin(struct loop *loop, struct loop_waiter *w, unsigned seen)
 {
-    enum spun spun = look_around(loop, w, seen);
+    bool alone = atomic_load_explicit(&loop->cpus, memory_order_relaxed) < 2;
+    enum spun spun = look_around(loop, w, seen, alone);
 
     if (spun == SPUN_NEWS) {
         count(spins_won);
@@ -407,7 +407,7 @@ spin(struct loop *loop, struct loop_waiter *w, unsigned seen)
     }
     count(spins_lost);
     atomic_store(&loop->cpus, count_cpus()); /* somebody may have pinned us meanwhile */
-    if (spun == SPUN_NOTHING && w->spin_tries > SPIN_LOSS) {
+    if (spun == SPUN_NOTHING && !alone && w->spin_tries > SPIN_LOSS) {
         w->spin_tries -= SPIN_LOSS;
         return;
     }
