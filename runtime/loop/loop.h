@@ -80,8 +80,9 @@ void loop_wait(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t 
 /* Any thread. */
 void loop_notify(struct loop *loop, struct loop_waiter *w);
 
-/* How long a waiting thread polls before it sleeps, where that has helped recently; where this process may
- * run on one CPU only, it lets others run once, and looks. 0: not at all. Default 50 us. Any thread. */
+/* How long a waiting thread polls before it sleeps, where that has helped recently, without what it leaves to others
+ * on its CPU meanwhile; where this process may run on one CPU only, it lets others run once, and looks. 0: not at
+ * all. Default 50 us. Any thread. */
 void loop_set_spin(struct loop *loop, int64_t ns);
 /* false: threads that wait leave the role to the broker, to measure what that costs. Any thread. */
 void loop_set_attend(struct loop *loop, bool attend);
