@@ -1,5 +1,5 @@
 /*
- * What loop.c (libevent) and role.c (who runs it) share. See loop.h.
+ * What loop.c (libevent), role.c (who runs it) and spin.c (how one waits) share. See loop.h.
  */
 #ifndef ORRERY_LOOP_INTERNAL_H
 #define ORRERY_LOOP_INTERNAL_H
@@ -84,5 +84,17 @@ bool role_take(struct loop *loop);
 void role_give(struct loop *loop);
 /* Somebody should attend the loop now: interrupts who does, or rings for the broker. */
 void role_ring(struct loop *loop);
+
+static inline bool
+loop_has_news(const struct loop_waiter *w, unsigned seen)
+{
+    return atomic_load(&w->news) != seen;
+}
+
+/* ---- spin.c ---- */
+
+void spin_init(struct loop *loop);
+/* Polls for a bounded time until there are news, if that has helped lately. The caller has the role. */
+void spin_for_news(struct loop *loop, struct loop_waiter *w, unsigned seen);
 
 #endif

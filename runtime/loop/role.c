@@ -17,7 +17,6 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -34,15 +33,6 @@
 #define ATTEND_NS 1000000 /* how long the loop may be without anybody */
 #define CROWD_NS \
     10000000 /* for how long waiters are remembered: several at once, or in the foreground */
-#define LOOK_ALL_NS 200000 /* how long spinning threads look at one descriptor alone */
-#define SPIN_NS 50000      /* what waking another CPU costs twice on a small virtual machine */
-#define SPIN_AWAY 4 /* times the spin: who has the CPU for so long is busy with something else */
-/* A few spins in a row may be lost, since the kernel takes some round trips to place everybody anew on its CPUs. Then
- * waits go without, 1, 2, 4 ... */
-#define SPIN_TRIES 8
-#define SPIN_SAVED 16
-#define SPIN_LOSS 2 /* what a lost one costs */
-#define SPIN_MAX_BACKOFF 256
 #define STACK_SIZE (256u << 10)
 
 enum { AWAY, POLLING, SLEEPING };
@@ -62,21 +52,12 @@ futex_wake(atomic_uint *word)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static int
-count_cpus(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 void
 role_init(struct loop *loop)
 {
     pthread_mutex_init(&loop->role_lock, NULL);
     LIST_INIT(&loop->waiters);
-    atomic_init(&loop->spin_ns, SPIN_NS);
-    atomic_init(&loop->cpus, count_cpus());
+    spin_init(loop);
 }
 
 void
@@ -86,21 +67,9 @@ role_fini(struct loop *loop)
 }
 
 void
-loop_set_spin(struct loop *loop, int64_t ns)
-{
-    atomic_store(&loop->spin_ns, ns);
-}
-
-void
 loop_set_attend(struct loop *loop, bool attend)
 {
     atomic_store(&loop->stay, !attend);
-}
-
-int64_t
-loop_spin(const struct loop *loop)
-{
-    return atomic_load(&loop->spin_ns);
 }
 
 bool
@@ -347,90 +316,6 @@ loop_stop(struct loop *loop)
 
 /* ---- waiting ---- */
 
-static bool
-has_news(const struct loop_waiter *w, unsigned seen)
-{
-    return atomic_load(&w->news) != seen;
-}
-
-static uint64_t
-spin_limit(const struct loop *loop)
-{
-    return (uint64_t)atomic_load_explicit(&loop->spin_ns, memory_order_relaxed);
-}
-
-enum spun { SPUN_NEWS, SPUN_NOTHING, SPUN_AWAY };
-
-/*
- * Polls without sleeping for a while: where the last answer came from, and now and then everything. Before each look
- * it lets others run, who may be what it waits for. On one CPU they are, and one look is enough; where there are more,
- * the kernel may have placed them on this one all the same, where they would wait for the end of the spin. What they
- * take is not counted, unless it is so much that they are busy with something else.
- */
-static enum spun
-look_around(struct loop *loop, struct loop_waiter *w, unsigned seen, bool alone)
-{
-    uint64_t limit = spin_limit(loop), spun = 0, now = clock_ns(), before;
-
-    do {
-        before = now;
-        count(sys_yield);
-        sched_yield();
-        now = clock_ns();
-        if (now - before > SPIN_AWAY * limit)
-            return SPUN_AWAY;
-        before = now;
-        if (now - loop->looked > LOOK_ALL_NS || !loop_peek(loop)) {
-            loop_turn(loop, false);
-            loop->looked = now;
-        }
-        if (has_news(w, seen))
-            return SPUN_NEWS;
-        now = clock_ns();
-        spun += now - before;
-    } while (!alone && spun < limit);
-    return SPUN_NOTHING;
-}
-
-static void
-spin(struct loop *loop, struct loop_waiter *w, unsigned seen)
-{
-    bool alone = atomic_load_explicit(&loop->cpus, memory_order_relaxed) < 2;
-    enum spun spun = look_around(loop, w, seen, alone);
-
-    if (spun == SPUN_NEWS) {
-        count(spins_won);
-        w->spin_backoff = 0;
-        if (w->spin_tries < SPIN_SAVED)
-            w->spin_tries++;
-        return;
-    }
-    count(spins_lost);
-    atomic_store(&loop->cpus, count_cpus()); /* somebody may have pinned us meanwhile */
-    if (spun == SPUN_NOTHING && !alone && w->spin_tries > SPIN_LOSS) {
-        w->spin_tries -= SPIN_LOSS;
-        return;
-    }
-    w->spin_tries = SPIN_TRIES;
-    w->spin_backoff = w->spin_backoff ? w->spin_backoff * 2 : 1;
-    if (spun == SPUN_AWAY || w->spin_backoff > SPIN_MAX_BACKOFF)
-        w->spin_backoff = SPIN_MAX_BACKOFF;
-    w->spin_pause = w->spin_backoff;
-}
-
-/* Only while it has helped recently. Not in the background: what is moved there has all CPUs busy, and who
- * sleeps a little longer finds more at once. */
-static bool
-may_spin(struct loop *loop, struct loop_waiter *w)
-{
-    if (w->background || spin_limit(loop) == 0)
-        return false;
-    if (w->spin_pause == 0)
-        return true;
-    w->spin_pause--;
-    return false;
-}
-
 /* Blocks in the poller until there are news or the deadline has passed, and gives the role back. False:
  * neither is so, but another thread was served, and has the loop, since it waits more often. */
 static bool
@@ -444,11 +329,12 @@ block(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t deadline_
             loop_timer_set(&loop->till, clock_left(deadline_ms));
         loop->served = NULL;
         loop_turn(loop, true);
-        if (loop->served && !has_news(w, seen)) {
+        if (loop->served && !loop_has_news(w, seen)) {
             loop_timer_stop(&loop->till);
             passed = step_back(loop);
         }
-    } while (!passed && !has_news(w, seen) && (deadline_ms < 0 || clock_left(deadline_ms) > 0));
+    } while (
+        !passed && !loop_has_news(w, seen) && (deadline_ms < 0 || clock_left(deadline_ms) > 0));
     if (passed)
         return false;
     if (deadline_ms >= 0)
@@ -469,10 +355,9 @@ attend(struct loop *loop, struct loop_waiter *w, unsigned seen, int64_t deadline
     atomic_store(&w->state, POLLING);
     if (deadline_ms >= 0 && clock_left(deadline_ms) == 0) {
         loop_turn(loop, false); /* just look */
-    } else if (!has_news(w, seen)) {
-        if (may_spin(loop, w))
-            spin(loop, w, seen);
-        if (!has_news(w, seen)) {
+    } else if (!loop_has_news(w, seen)) {
+        spin_for_news(loop, w, seen);
+        if (!loop_has_news(w, seen)) {
             done = block(loop, w, seen, deadline_ms);
             mine = false;
         }
@@ -489,7 +374,7 @@ sleep_on(struct loop_waiter *w, unsigned seen, int64_t deadline_ms)
     struct timespec until = {.tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000};
 
     atomic_store(&w->state, SLEEPING);
-    if (!has_news(w, seen))
+    if (!loop_has_news(w, seen))
         futex_wait(&w->news, seen, deadline_ms < 0 ? NULL : &until);
     atomic_store(&w->state, AWAY);
 }

@@ -74,8 +74,8 @@ describe("a unified diff", function()
     end)
 
     it("may have colours", function()
-        assert.are.equal(lines("\27[1m--- before\27[m", "\27[1m+++ after\27[m", "\27[36m@@ -1,2 +1,2 @@\27[m", " a",
-            "\27[31m-b\27[m", "\27[32m+c\27[m"), diff.unified("a\nb\n", "a\nc\n", { colour = true }))
+        assert.are.equal(lines("\27[1m--- before\27[0m", "\27[1m+++ after\27[0m", "\27[36m@@ -1,2 +1,2 @@\27[0m", " a",
+            "\27[31m-b\27[0m", "\27[32m+c\27[0m"), diff.unified("a\nb\n", "a\nc\n", { colour = true }))
     end)
 
     it("ends also where two texts have nothing in common", function()
@@ -109,7 +109,7 @@ describe("differences", function()
     end)
 
     it("may have colours", function()
-        assert.are.equal(lines("\27[31m-m: 1\27[m", "\27[32m+m: 2\27[m"),
+        assert.are.equal(lines("\27[31m-m: 1\27[0m", "\27[32m+m: 2\27[0m"),
             diff.format({ { what = "m", before = 1, after = 2 } }, { colour = true }))
     end)
 end)

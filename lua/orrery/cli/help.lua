@@ -170,8 +170,9 @@ Output:
   --stats                at the end, say on stderr what the runtime did here
   -v, -vv, -vvv          log what happens: info, debug, trace
   --log FILE             append the log to FILE, not to stderr
-  Colours only on a terminal, and not if NO_COLOR is set. A terminal gets
-  control characters as \x1b, anything else gets them as they are.
+  Colours on a terminal; nowhere if NO_COLOR is set, and everywhere if
+  CLICOLOR_FORCE is. A terminal gets control characters as \x1b, anything
+  else gets them as they are.
 
 Exit status:
   0    the command ended with status 0 on every host

@@ -2,6 +2,7 @@
 
 local ffi = require "ffi"
 local hosts = require "orrery.cli.hosts"
+local sgr = require "orrery.sgr"
 
 ffi.cdef [[
 int isatty(int fd);
@@ -34,18 +35,11 @@ local COLOURS = { "36", "32", "33", "35", "34" }
 ---@field terminal boolean
 ---@field colour boolean
 
---- May there be colours on what is, or is no, terminal?
----@param terminal boolean
----@return boolean
-function M.may_colour(terminal)
-    return terminal and (os.getenv("NO_COLOR") or "") == "" and os.getenv("TERM") ~= "dumb"
-end
-
 ---@param fd integer
 ---@return orrery.output.File
 local function file(fd)
     local terminal = ffi.C.isatty(fd) == 1
-    return { fd = fd, terminal = terminal, colour = M.may_colour(terminal) }
+    return { fd = fd, terminal = terminal, colour = sgr.wanted(terminal) }
 end
 
 --- Is there somebody who sees it?
@@ -106,14 +100,6 @@ end
 function M.printable(text, fd)
     if not file(fd).terminal then return text end
     return (text:gsub("[^\n]+", M.escape))
-end
-
----@param on boolean
----@param colour string of SGR: "31"
----@param text string
----@return string
-function M.coloured(on, colour, text)
-    return on and ("\27[%sm%s\27[0m"):format(colour, text) or text
 end
 
 --- How a command ended that did not end well.
@@ -177,7 +163,7 @@ end
 ---@private
 function Printer:prefix(to, name, colour)
     local gap = (" "):rep(math.max(0, self.width - #name) + 1)
-    return M.coloured(to.colour, colour, name .. ":") .. gap
+    return sgr.paint(to.colour and colour, name .. ":") .. gap
 end
 
 ---@private
@@ -252,7 +238,7 @@ function Printer:groups(groups)
         local head = ("%s (%d)"):format(hosts.fold(group.names), #group.names)
         local note = group.note ~= "" and ", " .. group.note or ""
         if i > 1 then self:add(to, "\n") end
-        self:add(to, M.coloured(to.colour, BOLD, head .. note .. ":"))
+        self:add(to, sgr.paint(to.colour and BOLD, head .. note .. ":"))
         self:add(to, group.text == "" and " no output\n" or "\n")
         self:indented(to, group.text)
     end

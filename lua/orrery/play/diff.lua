@@ -4,6 +4,7 @@
 -- common that this would take long, what is left is shown as replaced: that is longer than it need be, and true.
 
 local options = require "orrery.options"
+local sgr = require "orrery.sgr"
 
 local M = {}
 
@@ -36,8 +37,7 @@ local OPTIONS = {
 local COLOURS = { ["-"] = "31", ["+"] = "32", ["@"] = "36", ["="] = "1" }
 
 local function paint(kind, text, colour)
-    if not colour or not COLOURS[kind] then return text end
-    return ("\27[%sm%s\27[m"):format(COLOURS[kind], text)
+    return sgr.paint(colour and COLOURS[kind], text)
 end
 
 local function hex(text)

@@ -7,6 +7,7 @@
 -- The directory has mode 0700 and the files 0600. Output lines and diffs are not in it, and secrets are not either.
 
 local history = require "orrery.play.history"
+local xdg = require "orrery.xdg"
 
 local M = {}
 
@@ -59,9 +60,8 @@ end
 
 ---@return string? directory nil where there is no home
 function M.base()
-    local state, home = os.getenv "XDG_STATE_HOME", os.getenv "HOME"
-    if state and state:sub(1, 1) == "/" then return state .. "/orrery/runs" end
-    return home and home:sub(1, 1) == "/" and home .. "/.local/state/orrery/runs" or nil
+    local state = xdg.state()
+    return state and state .. "/orrery/runs"
 end
 
 local function record_name()

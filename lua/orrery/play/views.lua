@@ -4,6 +4,7 @@
 
 local Error = require "orrery.error"
 local ffi = require "ffi"
+local sgr = require "orrery.sgr"
 local text = require "orrery.play.views.text"
 
 pcall(ffi.cdef, "int isatty(int fd);")
@@ -64,7 +65,7 @@ local function prepared(settings)
     end
     own.clock = settings.clock or require("orrery.sched").now
     if settings.after == nil and not settings.clock then own.after = require("orrery.sched").after end
-    if settings.colour == nil then own.colour = text.wants_colour(own.terminal or false) end
+    if settings.colour == nil then own.colour = sgr.wanted(own.terminal or false) end
     return own
 end
 

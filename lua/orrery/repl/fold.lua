@@ -6,6 +6,7 @@
 local core = require "orrery.core"
 local hosts = require "orrery.cli.hosts"
 local options = require "orrery.options"
+local sgr = require "orrery.sgr"
 local text = require "orrery.play.views.text"
 local width = require "orrery.play.views.width"
 
@@ -82,9 +83,9 @@ local function wrapped(line, room)
             current[#current + 1] = char
             used = used + columns
         end
-    end, function(sgr)
-        colour = sgr:find "[1-9]" and sgr or ""
-        current[#current + 1] = sgr
+    end, function(sequence)
+        colour = sequence:find "[1-9]" and sequence or ""
+        current[#current + 1] = sequence
     end)
     lines[#lines + 1] = table.concat(current)
     return lines
@@ -136,9 +137,7 @@ local function heading(names, count, room)
 end
 
 local function add_group(out, group, opts)
-    local function paint(colour, line)
-        return opts.colour and line ~= "" and ("\27[%sm%s\27[0m"):format(colour, line) or line
-    end
+    local function paint(colour, line) return sgr.paint(opts.colour and colour, line) end
     local said = M.harmless(group.text):gsub("\n$", "")
     local nothing = said == ""
     if nothing then said = "no value" end

@@ -4,6 +4,7 @@
 -- begin with a space are not kept.
 
 local line = require "orrery.line"
+local xdg = require "orrery.xdg"
 
 local M = {}
 
@@ -19,12 +20,8 @@ History.__index = History
 --- Where it is, unless somebody says so: in $XDG_STATE_HOME, or ~/.local/state.
 ---@return string? path nil without a home directory
 function M.path()
-    local state, home = os.getenv "XDG_STATE_HOME", os.getenv "HOME"
-    if not state or state:sub(1, 1) ~= "/" then
-        if not home or home:sub(1, 1) ~= "/" then return end
-        state = home .. "/.local/state"
-    end
-    return state .. "/orrery/history"
+    local state = xdg.state()
+    return state and state .. "/orrery/history"
 end
 
 --- An entry as a line of the file.

@@ -12,7 +12,9 @@ local output = require "orrery.cli.output"
 local running = require "orrery.repl.running"
 local sched = require "orrery.sched"
 local session = require "orrery.repl.session"
+local sgr = require "orrery.sgr"
 local Targets = require "orrery.repl.targets"
+local xdg = require "orrery.xdg"
 
 local M = {}
 
@@ -71,7 +73,7 @@ end
 ---@private
 function Repl:warn(text, formatted)
     if self.interactive then
-        return self.print(formatted and text or output.coloured(self.colour, RED, output.printable(text, 1)))
+        return self.print(formatted and text or sgr.paint(self.colour and RED, output.printable(text, 1)))
     end
     io.stdout:flush()
     io.stderr:write(formatted and "" or "orrery: ", output.printable(text, 2), "\n")
@@ -375,17 +377,11 @@ function Repl:on_output(name, stream, line)
     end
 end
 
-local function config_file()
-    local home = os.getenv "HOME"
-    local base = os.getenv "XDG_CONFIG_HOME"
-    if not base or base == "" then base = home and home .. "/.config" end
-    return base and base .. "/orrery/init.lua"
-end
-
 -- What a person wants to have at each prompt. Its locals are the session's.
 ---@private
 function Repl:read_config()
-    local path = config_file()
+    local config = xdg.config()
+    local path = config and config .. "/orrery/init.lua"
     local file = path and io.open(path, "rb")
     if not file then return end
     local text = file:read "*a"

@@ -7,6 +7,7 @@
 
 local core = require "orrery.core"
 local options = require "orrery.options"
+local sgr = require "orrery.sgr"
 local utf8 = require "orrery.utf8"
 
 local M = {}
@@ -374,8 +375,7 @@ end
 ---@field last string the line that is being made
 
 local function paint(out, kind, text)
-    local colour = out.colour and COLOURS[kind]
-    return colour and text ~= "" and ("\27[%sm%s\27[0m"):format(colour, text) or text
+    return sgr.paint(out.colour and COLOURS[kind], text)
 end
 
 local function finish_line(out)

@@ -6,6 +6,7 @@
 
 local Error = require "orrery.error"
 local options = require "orrery.options"
+local sgr = require "orrery.sgr"
 
 ---@class orrery.repl.Settings its fields are the values
 ---@field colour "auto"|"on"|"off"
@@ -145,7 +146,7 @@ end
 ---@return boolean
 function Settings:colours(terminal)
     if self.colour ~= "auto" then return self.colour == "on" end
-    return require("orrery.cli.output").may_colour(terminal)
+    return sgr.wanted(terminal)
 end
 
 --- The options of orrery.repl.pretty that are settings.

@@ -5,6 +5,7 @@
 
 local resource = require "orrery.play.resource"
 local paths = require "orrery.play.paths"
+local xdg = require "orrery.xdg"
 
 local M = {}
 
@@ -59,8 +60,7 @@ end
 local function file_of(name, env)
     local base = "/var/lib"
     if env.sys.getuid() ~= 0 then
-        local home = os.getenv "HOME" or "/nonexistent"
-        base = os.getenv "XDG_STATE_HOME" or home .. "/.local/state"
+        base = xdg.state() or "/nonexistent"
     end
     local directory = base .. "/orrery/unarchive"
     return directory, directory .. "/" .. env.sys.digest(name, "sha256"):sub(1, 32)

@@ -1,5 +1,7 @@
 --- Texts for people: harmless, short, and in the same words in every view.
 
+local sgr = require "orrery.sgr"
+
 local M = {}
 
 -- Harmless text -----------------------------------------------------------------------------------
@@ -160,26 +162,13 @@ local SGR = {
     warning = "33", bold = "1", dim = "2", add = "32", del = "31", hunk = "36", running = "34",
 }
 
---- Whether colours are wanted for a stream: NO_COLOR, CLICOLOR_FORCE and TERM=dumb are heard in this order.
----@param terminal boolean
----@param getenv? fun(name: string): string?
----@return boolean
-function M.wants_colour(terminal, getenv)
-    getenv = getenv or os.getenv
-    if (getenv "NO_COLOR" or "") ~= "" then return false end
-    local force = getenv "CLICOLOR_FORCE" or ""
-    if force ~= "" and force ~= "0" then return true end
-    return terminal and getenv "TERM" ~= "dumb" and getenv "CLICOLOR" ~= "0"
-end
-
 --- A function that gives a text the colour of a word: a status, or "bold", "dim", "add", "del", "hunk".
 ---@param on boolean
 ---@return fun(word: string, text: string): string
 function M.painter(on)
     if not on then return function(_, text) return text end end
     return function(word, text)
-        local code = SGR[word]
-        return code and text ~= "" and ("\27[%sm%s\27[0m"):format(code, text) or text
+        return sgr.paint(SGR[word], text)
     end
 end
 
