@@ -75,7 +75,7 @@ end
 ---@field password? string
 ---@field passphrase? string for encrypted key files
 ---@field config? string instead of ~/.ssh/config; "none" reads no file
----@field known_hosts? string|string[]
+---@field known_hosts? string|string[] files; "~/" is the home directory, as for identity
 ---@field strict? "yes"|"ask"|"accept-new"|"no" host keys that are not known; default: as configured
 ---@field ask? false|fun(question: orrery.Asked): string? gives the answer to what only a person knows, in a
 ---task; false: nobody is asked. Without it, $SSH_ASKPASS and the terminal are used as ssh(1) does
@@ -112,17 +112,13 @@ end
 ---@field failure? orrery.Error how it went inside this process, before ssh(1) was tried
 ---@field missing string[] key files of option `identity` that are not there
 
-local function as_list(value)
-    return type(value) == "string" and { value } or value
-end
-
 local function check_jumps(jumps)
     if type(jumps) ~= "table" then return jumps end
     local checked = {}
     for i, hop in ipairs(jumps) do
         if type(hop) ~= "string" then
             hop = options.check(("ssh: jump[%d]"):format(i), hop, JUMP_SCHEMA)
-            hop.identity = identity.paths(hop.identity)
+            hop.identity, hop.known_hosts = system.paths(hop.identity), system.paths(hop.known_hosts)
         end
         checked[i] = hop
     end
@@ -152,7 +148,7 @@ local function check(target, opts)
     check_environment(opts.set_env)
     local user, host = target:match("^(.+)@([^@]+)$")
     opts.user = opts.user or user
-    opts.identity, opts.known_hosts = identity.paths(opts.identity), as_list(opts.known_hosts)
+    opts.identity, opts.known_hosts = system.paths(opts.identity), system.paths(opts.known_hosts)
     return host or target, opts
 end
 

@@ -11,18 +11,6 @@ local M = {}
 
 local LOG_WARN = 1
 
---- The files of option `identity`.
----@param value nil|string|string[] a name that begins with "~/" is one in the user's home
----@return string[]? paths
-function M.paths(value)
-    if value == nil then return nil end
-    local paths = {}
-    for i, path in ipairs(type(value) == "string" and { value } or value) do
-        paths[i] = path:sub(1, 2) == "~/" and (system.user()) .. path:sub(2) or path
-    end
-    return paths
-end
-
 -- Where an agent has the key, its public half is enough. What cannot be read for another reason, the login says.
 local function is_missing(path)
     local found, _, code = sys.stat(path)

@@ -54,6 +54,18 @@ function M.environment()
     return entries
 end
 
+--- The files of an option such as `identity`.
+---@param value nil|string|string[] a name that begins with "~/" is one in the user's home
+---@return string[]? paths
+function M.paths(value)
+    if value == nil then return nil end
+    local paths = {}
+    for i, path in ipairs(type(value) == "string" and { value } or value) do
+        paths[i] = path:sub(1, 2) == "~/" and (M.user()) .. path:sub(2) or path
+    end
+    return paths
+end
+
 --- Whether there is a file, a socket, a directory of that name.
 ---@param path string
 ---@return boolean

@@ -31,7 +31,6 @@ pace_init(struct file_pace *p, uint32_t alone, uint32_t shared, uint32_t window)
         .most = window,
         .chunks = {smaller(alone, window / 2), smaller(shared, window / 2)},
         .starting = true,
-        .shared = true,
     };
     p->limit = least(p);
 }
@@ -77,7 +76,7 @@ shrink(struct file_pace *p)
 void
 pace_credited(struct file_pace *p, uint64_t end, uint64_t now)
 {
-    uint64_t took, queued, most = p->shared ? LONG : LONG_ALONE;
+    uint64_t took, queued, most = p->told && !p->shared ? LONG_ALONE : LONG;
 
     if (!p->watched || end < p->watched)
         return;

@@ -24,8 +24,8 @@ struct file_pace {
     uint32_t most;            /* the window */
     uint32_t chunks[2];       /* alone, shared */
     bool starting;            /* nothing was in a queue so far: the limit doubles */
-    bool shared;              /* others use the path, or may */
-    bool told;                /* whether they do */
+    bool told;                /* whether others use the path */
+    bool shared;              /* they do */
     uint32_t messages;        /* of theirs, as of the last look */
     uint64_t expected;        /* until when there may be more of them */
     uint64_t watched;         /* a position that was sent, or 0 */
@@ -36,7 +36,8 @@ struct file_pace {
 void pace_init(struct file_pace *p, uint32_t alone, uint32_t shared, uint32_t window);
 /* How much to send at a time. */
 uint32_t pace_chunk(const struct file_pace *p);
-/* Others have sent so many messages by the same path until now. As long as nobody has said it, they may at any time. */
+/* Others have sent so many messages by the same path until now. As long as nobody has said it, they may at any time:
+ * queues are short, and chunks are not, which costs less. */
 void pace_company(struct file_pace *p, uint32_t messages, uint64_t now);
 /* Everything up to `end` was sent. */
 void pace_sent(struct file_pace *p, uint64_t end, uint64_t now);

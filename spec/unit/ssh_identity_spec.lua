@@ -15,9 +15,9 @@ describe("key files", function()
     end)
 
     it("may be in the user's home", function()
-        assert.are.same({ system.user() .. "/k", "~other/k", "k~/" }, identity.paths { "~/k", "~other/k", "k~/" })
-        assert.are.same({ "/k" }, identity.paths "/k")
-        assert.is_nil(identity.paths(nil))
+        assert.are.same({ system.user() .. "/k", "~other/k", "k~/" }, system.paths { "~/k", "~other/k", "k~/" })
+        assert.are.same({ "/k" }, system.paths "/k")
+        assert.is_nil(system.paths(nil))
     end)
 
     it("are missing where neither half is there", function()
