@@ -269,7 +269,7 @@ for _, columns in ipairs { 80, 40 } do
                 shows "did you mean 'depth'?"
                 t:type ":set time on\n"
                 t:key "C-l"
-                input("'é'", "us")
+                input("'é'", "s") -- "0.1 ms", or "80 us"
             end)
 
             it(":doc and :help", function()
