@@ -91,8 +91,10 @@ test_spin_adapts(void **state)
     loop_set_spin(loop_of(state), 1000);
     for (int i = 0; i < 20; i++)
         caller_call(&c);
+    lost = counted(COUNT_spins_lost);
     for (int i = 0; i < 100; i++)
         assert_false(caller_await(&c, UINT32_MAX, clock_ms() + 2));
+    assert_true(counted(COUNT_spins_lost) - lost < 40);
     lost = counted(COUNT_spins_lost);
     for (int i = 0; i < 100; i++)
         assert_false(caller_await(&c, UINT32_MAX, clock_ms() + 2));

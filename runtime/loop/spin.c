@@ -42,13 +42,7 @@ loop_set_spin(struct loop *loop, int64_t ns)
 int64_t
 loop_spin(const struct loop *loop)
 {
-    return atomic_load(&loop->spin_ns);
-}
-
-static uint64_t
-spin_limit(const struct loop *loop)
-{
-    return (uint64_t)atomic_load_explicit(&loop->spin_ns, memory_order_relaxed);
+    return atomic_load_explicit(&loop->spin_ns, memory_order_relaxed);
 }
 
 enum spun { SPUN_NEWS, SPUN_NOTHING, SPUN_AWAY };
@@ -62,7 +56,7 @@ enum spun { SPUN_NEWS, SPUN_NOTHING, SPUN_AWAY };
 static enum spun
 look_around(struct loop *loop, struct loop_waiter *w, unsigned seen, bool alone)
 {
-    uint64_t limit = spin_limit(loop), spun = 0, now = clock_ns(), before;
+    uint64_t limit = (uint64_t)loop_spin(loop), spun = 0, now = clock_ns(), before;
 
     do {
         before = now;
@@ -89,7 +83,7 @@ look_around(struct loop *loop, struct loop_waiter *w, unsigned seen, bool alone)
 static bool
 may_spin(const struct loop *loop, struct loop_waiter *w)
 {
-    if (w->background || spin_limit(loop) == 0)
+    if (w->background || loop_spin(loop) == 0)
         return false;
     if (w->spin_pause == 0)
         return true;

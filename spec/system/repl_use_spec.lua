@@ -269,7 +269,11 @@ for _, columns in ipairs { 80, 40 } do
                 shows "did you mean 'depth'?"
                 t:type ":set time on\n"
                 t:key "C-l"
-                input("'é'", "s") -- "0.1 ms", or "80 us"
+                t:type "'é'\n"
+                remote.eventually("the time", function()
+                    local screen = t:screen()
+                    return screen:find "\n%d+ us\norrery>" or screen:find "\n%d+%.%d+ ms\norrery>"
+                end, 20)
             end)
 
             it(":doc and :help", function()

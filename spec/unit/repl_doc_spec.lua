@@ -31,6 +31,8 @@ describe(":doc", function()
         assert.matches("\nTakes:\n  target +string|orrery.SshOptions\n", text)
         assert.matches("\nReturns:\n  orrery.Context\n", text)
         assert.matches("\n  port%? +integer\n", text)
+        assert.matches('\n  known_hosts%? +string|string%[%] files; "~/" is the home directory, as\n +for identity\n',
+            text)
         assert.matches("\norrery/init.lua:%d+$", text)
         assert.matches("\n  limit%? +integer most items at once; default: all\n", said "orrery.each")
         assert.matches("\n  seconds +number\n", said "orrery.timeout")
